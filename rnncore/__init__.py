@@ -1,0 +1,52 @@
+"""rnncore: recurrent networks on CPUs, forwards and backwards through time.
+
+Importing it loads NumPy and the compiled kernels; SciPy, safetensors and tqdm are loaded where
+they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rnncore.engine.plan import available_isas, compiled_isas, current_isa
+from rnncore.engine.spec import choice
+from rnncore.files import load
+from rnncore.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    UGRNN,
+    Embedding,
+    IdentityRNN,
+    IndRNN,
+    IntersectionRNN,
+    Last,
+    Linear,
+    MinGRU,
+)
+from rnncore.model import Model
+from rnncore.optim import SGD, Adam, clip_norm
+from rnncore.parameters import Parameters
+
+__all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "Embedding", "IdentityRNN", "IndRNN",
+           "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Parameters", "clip_norm",
+           "load", "show_config"]
+
+try:
+    __version__ = version("rnncore")
+except PackageNotFoundError:  # run from a checkout that was built in place
+    __version__ = "0.0.0"
+
+
+def show_config() -> dict[str, Any]:
+    """What this build and this processor give: the version, the instruction sets and the
+    matrix engine that new layers use.
+
+    Examples
+    --------
+    >>> sorted(show_config())
+    ['compiled', 'engine', 'isa', 'supported', 'version']
+    """
+    return {"version": __version__, "isa": current_isa(), "engine": choice().engine,
+            "compiled": compiled_isas(), "supported": available_isas()}

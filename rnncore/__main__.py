@@ -1,0 +1,9 @@
+"""`python -m rnncore` is the command `rnncore`."""
+
+from __future__ import annotations
+
+import sys
+
+from rnncore.cli import main
+
+sys.exit(main())

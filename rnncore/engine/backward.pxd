@@ -1,0 +1,16 @@
+from rnncore.engine.arena cimport Arena
+from rnncore.engine.batch cimport View
+from rnncore.engine.run cimport Run
+from rnncore.engine.types cimport Arrays
+
+# What a backward pass needs beside the run's own arrays.
+cdef struct Buffers:
+    void *above               # (N, widest) gradient of a layer's output, packed
+    void *below               # (N, widest) of its input
+    void *dx                  # (N, ldx) of the input of a reverse direction
+    void *turned              # (N, ldx) the same with time running forwards
+
+cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil
+cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
+                  bint input_grad) except -1 nogil
+cdef void gradients(Run run, Arrays *grads) noexcept nogil

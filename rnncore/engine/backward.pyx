@@ -1,0 +1,110 @@
+"""The backward pass of a run: layers from last to first, then all weight gradients.
+
+Weight gradients come at the very end, so that an interrupted pass leaves `grads` as it was.
+"""
+
+from libc.string cimport memcpy, memset
+
+from rnncore.engine.arena cimport Arena, padded, take
+from rnncore.engine.batch cimport mirror, slot
+from rnncore.engine.gradient cimport weight_gradients
+from rnncore.engine.product cimport at
+from rnncore.engine.recurrence cimport backward_layer, input_gradient
+from rnncore.engine.run cimport Run
+from rnncore.engine.states cimport Boundary
+from rnncore.engine.types cimport Arrays, Batch, Layer, Tape
+
+
+cdef Py_ssize_t _stride(Run run) noexcept nogil:
+    """A row stride for the input and the output of every layer."""
+    return padded(max(run.plan.layers[0].inputs, run.width), run.plan.layers[0].lanes, run.item)
+
+
+cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil:
+    cdef Py_ssize_t rows = run.sequences.rows, item = run.item, index
+    cdef const Batch *batch = &run.sequences.batch
+    cdef const Layer *layer = &run.plan.layers[0]
+    cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * item
+    cdef Py_ssize_t wide = _stride(run) * item
+    cdef Py_ssize_t deep = max(max(layer.inputs, run.width), layer.hidden)
+    cdef Tape shared
+    shared.dy = take(arena, (batch.past * batch.size + rows) * layer.ldh * item)
+    shared.dh, shared.dc = take(arena, carried), take(arena, carried)
+    shared.drh = take(arena, batch.size * layer.ldh * item)
+    shared.sums = take(arena, max(deep * layer.ldz, layer.ldh) * item)
+    for index in range(run.plan.n_layers * run.plan.directions):
+        run.tapes[index].dy, run.tapes[index].dh = shared.dy, shared.dh
+        run.tapes[index].dc, run.tapes[index].drh = shared.dc, shared.drh
+        run.tapes[index].sums = shared.sums
+    buffers.above, buffers.below = take(arena, rows * wide), take(arena, rows * wide)
+    buffers.dx = take(arena, rows * wide if run.plan.directions > 1 else 0)
+    buffers.turned = take(arena, rows * wide if run.plan.directions > 1 else 0)
+
+
+cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
+                 Py_ssize_t stride, Py_ssize_t direction) noexcept nogil:
+    """Bring dy of one direction into place and clear what is carried."""
+    cdef const Batch *batch = &run.sequences.batch
+    cdef Py_ssize_t row, n = layer.hidden, carried = layer.lag * batch.size * layer.ldh * run.item
+    cdef void *dy = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
+    above = at(above, direction * n, layer)
+    memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)
+    memset(tape.dh, 0, carried)
+    memset(tape.dc, 0, carried)
+    if direction == 1:
+        mirror(batch, run.item, above, stride, dy, layer.ldh, n, layer.ldh)
+        return
+    for row in range(run.sequences.rows):
+        memcpy(at(dy, row * layer.ldh, layer), at(above, row * stride, layer), n * run.item)
+        memset(at(dy, row * layer.ldh + n, layer), 0, (layer.ldh - n) * run.item)
+
+
+cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
+                  bint input_grad) except -1 nogil:
+    """Run all layers back. `above` comes in as the gradient of the output, packed with the row
+    stride of the run's output; on return `below` is that of the input, with the stride of the
+    first layer."""
+    cdef Py_ssize_t number, direction, index, row, states
+    cdef Py_ssize_t stride = run.strides[run.plan.n_layers]
+    cdef const Batch *batch = &run.sequences.batch
+    cdef const Layer *layer
+    cdef Tape *tape
+    cdef Boundary boundary
+    cdef int letter
+    for number in range(run.plan.n_layers - 1, -1, -1):
+        run.drop(number, buffers.above, stride)
+        for direction in range(run.plan.directions):
+            index = number * run.plan.directions + direction
+            layer, tape = &run.plan.layers[index], &run.tapes[index]
+            states = index * batch.past * batch.size * layer.hidden
+            for letter in range(2):
+                boundary.final[letter] = at(finals[letter], states, layer) \
+                    if finals[letter] != NULL else NULL
+                boundary.initial[letter] = at(initials[letter], states, layer)
+            tape.dx = buffers.dx if direction else buffers.below
+            _enter(run, layer, tape, buffers.above, stride, direction)
+            backward_layer(layer, batch, tape, &boundary)
+            if number == 0 and not input_grad:
+                continue
+            input_gradient(layer, batch, tape)
+            if direction == 1:
+                mirror(batch, run.item, buffers.dx, layer.ldx, buffers.turned, layer.ldx,
+                       layer.inputs, layer.inputs)
+                for row in range(run.sequences.rows):
+                    layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
+                                      at(buffers.turned, row * layer.ldx, layer))
+        if run.adds_input(number):
+            for row in range(run.sequences.rows):
+                layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
+                                  at(buffers.above, row * stride, layer))
+        buffers.above, buffers.below, stride = buffers.below, buffers.above, layer.ldx
+    buffers.below = buffers.above
+    return 0
+
+
+cdef void gradients(Run run, Arrays *grads) noexcept nogil:
+    """Add the weight gradients of every layer and direction."""
+    cdef Py_ssize_t index
+    for index in range(run.plan.n_layers * run.plan.directions):
+        weight_gradients(&run.plan.layers[index], &run.sequences.batch, &run.tapes[index],
+                         &grads[index])

@@ -1,0 +1,3 @@
+from rnncore.engine.types cimport Blas
+
+cdef const Blas *table() except NULL

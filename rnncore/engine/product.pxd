@@ -1,0 +1,112 @@
+"""The seam between the two matrix engines: three products over the same operands.
+
+A native product may cover any rectangle of rows and panels; a BLAS product covers all panels.
+"""
+
+from libc.string cimport memcpy
+
+from rnncore.engine.types cimport Blas, Layer, Matrix, rnn_product
+
+
+cdef inline void *at(const void *base, Py_ssize_t elements, const Layer *layer) noexcept nogil:
+    """The address of an element."""
+    return <char *> base + elements * layer.itemsize
+
+
+cdef inline void gemm(const Layer *layer, char ta, char tb, Py_ssize_t m, Py_ssize_t n,
+                      Py_ssize_t k, const void *a, Py_ssize_t lda, const void *b,
+                      Py_ssize_t ldb, void *c, Py_ssize_t ldc) noexcept nogil:
+    """c (m, n) += op(a) op(b), row-major. BLAS is column-major, where a row-major matrix is its
+    transpose: (a b)' = b' a', so the operands go in reverse order."""
+    cdef int rows = <int> m, columns = <int> n, inner = <int> k
+    cdef int a_stride = <int> lda, b_stride = <int> ldb, c_stride = <int> ldc
+    cdef float one = 1
+    cdef double one_ = 1
+    if m == 0 or n == 0 or k == 0:
+        return
+    if layer.itemsize == sizeof(float):
+        layer.blas.sgemm(&tb, &ta, &columns, &rows, &inner, &one, <float *> b, &b_stride,
+                         <float *> a, &a_stride, &one, <float *> c, &c_stride)
+    else:
+        layer.blas.dgemm(&tb, &ta, &columns, &rows, &inner, &one_, <double *> b, &b_stride,
+                         <double *> a, &a_stride, &one_, <double *> c, &c_stride)
+
+
+cdef inline void copy_rows(const Layer *layer, Py_ssize_t rows, Py_ssize_t n, const void *start,
+                           Py_ssize_t start_row, void *c, Py_ssize_t ldc) noexcept nogil:
+    cdef Py_ssize_t row
+    if start != c:
+        for row in range(rows):
+            memcpy(at(c, row * ldc, layer), at(start, row * start_row, layer), n * layer.itemsize)
+
+
+cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
+                                 Py_ssize_t panel, Py_ssize_t panels, const void *a,
+                                 Py_ssize_t lda, const void *start, Py_ssize_t start_row,
+                                 void *z) noexcept nogil:
+    """z[rows, panels] = start + a W', in the blocks that W feeds. `start` and `z` point to
+    panel 0; all blocks are copied where they differ."""
+    cdef rnn_product p
+    cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = panel * width
+    if layer.blas != NULL or (start != z and w.shape.count < layer.blocks):
+        copy_rows(layer, rows, panels * width, at(start, skip, layer), start_row,
+                  at(z, skip, layer), layer.ldz)
+        start, start_row = z, layer.ldz
+    if layer.blas != NULL:
+        gemm(layer, c'N', c'N', rows, layer.panels * width, w.shape.depth, a, lda,
+             w.dense, layer.ldz, z, layer.ldz)
+        return
+    skip += w.first * layer.lanes
+    p.rows, p.panels, p.blocks, p.depth, p.a_blocks = rows, panels, w.shape.count, w.shape.depth, 1
+    p.a, p.a_row, p.a_lane, p.a_panel, p.a_block = a, lda, 1, layer.lanes, 0
+    p.w_k = w.shape.count * layer.lanes
+    p.w_panel = w.shape.depth * p.w_k
+    p.w = at(w.forward, panel * p.w_panel, layer)
+    p.start, p.start_row = at(start, skip, layer), start_row
+    p.c, p.c_row, p.c_panel = at(z, skip, layer), layer.ldz, width
+    layer.kernels.product(&p)
+
+
+cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
+                                  Py_ssize_t panel, Py_ssize_t panels, const void *dz,
+                                  const void *start, Py_ssize_t start_row, void *c,
+                                  Py_ssize_t ldc) noexcept nogil:
+    """c[rows, panels of K] = start + dz W over the blocks that W feeds, blocks outermost.
+    `start` and `c` point to panel 0."""
+    cdef rnn_product p
+    cdef Py_ssize_t skip = panel * layer.lanes
+    if layer.blas != NULL:
+        copy_rows(layer, rows, w.shape.depth, start, start_row, c, ldc)
+        gemm(layer, c'N', c'T', rows, w.shape.depth, layer.panels * layer.blocks * layer.lanes,
+             dz, layer.ldz, w.dense, layer.ldz, c, ldc)
+        return
+    p.rows, p.panels, p.blocks, p.depth, p.a_blocks = rows, panels, 1, w.shape.hidden, w.shape.count
+    p.a, p.a_row, p.a_lane = at(dz, w.first * layer.lanes, layer), layer.ldz, 1
+    p.a_panel, p.a_block = layer.blocks * layer.lanes, layer.lanes
+    p.w_k = layer.lanes
+    p.w_panel = w.shape.count * w.shape.hidden * layer.lanes
+    p.w = at(w.backward, panel * p.w_panel, layer)
+    p.start, p.start_row = at(start, skip, layer), start_row
+    p.c, p.c_row, p.c_panel = at(c, skip, layer), ldc, layer.lanes
+    layer.kernels.product(&p)
+
+
+cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
+                                  const void *a, Py_ssize_t lda, const void *dz,
+                                  void *sums) noexcept nogil:
+    """sums (K, ldz) += a' dz in the blocks that W feeds, over rows from last to first."""
+    cdef rnn_product p
+    if layer.blas != NULL:
+        gemm(layer, c'T', c'N', w.shape.depth, layer.panels * layer.blocks * layer.lanes, rows,
+             a, lda, dz, layer.ldz, sums, layer.ldz)
+        return
+    p.rows, p.panels, p.blocks = w.shape.depth, layer.panels, w.shape.count
+    p.depth, p.a_blocks = rows, 1
+    p.a, p.a_row, p.a_lane = at(a, (rows - 1) * lda, layer), 1, -lda
+    p.a_panel, p.a_block = -lda * layer.lanes, 0
+    p.w = at(dz, (rows - 1) * layer.ldz + w.first * layer.lanes, layer)
+    p.w_k, p.w_panel = -layer.ldz, layer.blocks * layer.lanes
+    p.start = p.c = at(sums, w.first * layer.lanes, layer)
+    p.start_row = p.c_row = layer.ldz
+    p.c_panel = layer.blocks * layer.lanes
+    layer.kernels.product(&p)

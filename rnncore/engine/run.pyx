@@ -1,0 +1,205 @@
+"""Stacks of layers over batches of sequences: layers, directions, residuals and dropout around
+the loops over time.
+
+Between layers, arrays are packed (see batch.pyx) with time running forwards.
+"""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from rnncore.engine.arena cimport Arena, padded, take
+from rnncore.engine.batch cimport Sequences, View, mirror, view_of
+from rnncore.engine.plan cimport Plan
+from rnncore.engine.product cimport at
+from rnncore.engine.recurrence cimport CHUNK, carve_forward, forward_layer
+from rnncore.engine.states cimport get_states, output_rows, set_states, shift_states
+from rnncore.engine.types cimport Batch, Layer, Tape
+
+
+cdef class Run:
+    """One batch on its way through a plan; `masks` are the dropout masks of the layers' outputs
+    in the user's layout (T, B, H * directions), scaled."""
+
+    def __cinit__(self, Plan plan, Sequences sequences, masks):
+        cdef Py_ssize_t layer
+        self.plan, self.sequences, self._masks, self.memory = plan, sequences, masks, None
+        self.item, self.width = plan.spec.itemsize, plan.spec.hidden * plan.directions
+        self.tapes = <Tape *> calloc(plan.n_layers * plan.directions, sizeof(Tape))
+        self.inputs = <void **> calloc(plan.n_layers + 1, sizeof(void *))
+        self.strides = <Py_ssize_t *> calloc(plan.n_layers + 1, sizeof(Py_ssize_t))
+        self.masks = <View *> calloc(plan.n_layers, sizeof(View))
+        if not (self.tapes and self.inputs and self.strides and self.masks):
+            raise MemoryError()
+        for layer in range(len(masks)):
+            self.masks[layer] = view_of(masks[layer], self.item)
+
+    def __dealloc__(self):
+        free(self.tapes)
+        free(self.inputs)
+        free(self.strides)
+        free(self.masks)
+
+    cdef bint adds_input(self, Py_ssize_t layer) noexcept nogil:
+        """Whether the input of a layer is added to its output."""
+        return self.plan.residual and \
+            self.plan.layers[layer * self.plan.directions].inputs == self.width
+
+    cdef bint composed(self, Py_ssize_t layer) noexcept nogil:
+        """Whether the output of a layer is more than that of its one direction."""
+        return self.plan.directions > 1 or self.adds_input(layer) or \
+            self.masks[layer].data != NULL
+
+    cdef void carve_output(self, Py_ssize_t layer, Arena *arena) noexcept nogil:
+        cdef const Layer *first = &self.plan.layers[0]
+        self.strides[layer + 1] = padded(self.width, first.lanes, self.item)
+        self.inputs[layer + 1] = take(arena, self.sequences.rows * self.strides[layer + 1]
+                                      * self.item)
+
+    cdef void carve(self, Arena *arena) noexcept nogil:
+        """The memory of a forward pass that keeps everything for the backward pass."""
+        cdef Py_ssize_t layer, index, direction, rows = self.sequences.rows
+        cdef const Layer *plan
+        cdef Tape *tape
+        self.strides[0] = self.plan.layers[0].ldx
+        self.inputs[0] = take(arena, rows * self.strides[0] * self.item)
+        for layer in range(self.plan.n_layers):
+            for direction in range(self.plan.directions):
+                index = layer * self.plan.directions + direction
+                plan, tape = &self.plan.layers[index], &self.tapes[index]
+                tape.x, tape.ldx = self.inputs[layer], self.strides[layer]
+                if direction == 1:
+                    tape.x, tape.ldx = take(arena, rows * plan.ldx * self.item), plan.ldx
+                carve_forward(plan, &self.sequences.batch, rows, tape, arena)
+            if self.composed(layer):
+                self.carve_output(layer, arena)
+            else:
+                self.strides[layer + 1] = plan.ldh
+                self.inputs[layer + 1] = output_rows(plan, &self.sequences.batch, tape)
+
+    cdef int forward(self, const void **states, void **finals) except -1 nogil:
+        cdef Py_ssize_t layer, index, direction
+        cdef const Batch *batch = &self.sequences.batch
+        cdef const Layer *plan
+        cdef Tape *tape
+        for layer in range(self.plan.n_layers):
+            for direction in range(self.plan.directions):
+                index = layer * self.plan.directions + direction
+                plan, tape = &self.plan.layers[index], &self.tapes[index]
+                if direction == 1:
+                    mirror(batch, self.item, self.inputs[layer], self.strides[layer],
+                           <void *> tape.x, tape.ldx, plan.inputs, plan.ldx)
+                set_states(plan, batch, tape, states, index)
+                forward_layer(plan, batch, tape)
+                get_states(plan, batch, tape, finals, index)
+                if self.composed(layer):
+                    self.take_output(layer, direction, output_rows(plan, batch, tape), plan.ldh)
+            self.finish_output(layer)
+        return 0
+
+    cdef void take_output(self, Py_ssize_t layer, Py_ssize_t direction, const void *rows,
+                          Py_ssize_t stride) noexcept nogil:
+        """Copy the output of one direction into its columns of the layer's output."""
+        cdef const Layer *plan = &self.plan.layers[layer * self.plan.directions]
+        cdef Py_ssize_t row, to = self.strides[layer + 1], n = plan.hidden
+        cdef void *columns = at(self.inputs[layer + 1], direction * n, plan)
+        if direction == 1:
+            mirror(&self.sequences.batch, self.item, rows, stride, columns, to, n, to - n)
+            return
+        for row in range(self.sequences.rows):
+            memcpy(at(columns, row * to, plan), at(rows, row * stride, plan), n * self.item)
+            memset(at(columns, row * to + n, plan), 0, (to - n) * self.item)
+
+    cdef void finish_output(self, Py_ssize_t layer) noexcept nogil:
+        """Add the layer's input, then drop out."""
+        cdef const Layer *plan = &self.plan.layers[layer * self.plan.directions]
+        cdef Py_ssize_t row
+        if self.adds_input(layer):
+            for row in range(self.sequences.rows):
+                plan.kernels.add(
+                    self.width, at(self.inputs[layer + 1], row * self.strides[layer + 1], plan),
+                    at(self.inputs[layer], row * self.strides[layer], plan))
+        self.drop(layer, self.inputs[layer + 1], self.strides[layer + 1])
+
+    cdef void drop(self, Py_ssize_t layer, void *rows, Py_ssize_t stride) noexcept nogil:
+        """Multiply packed rows by the mask of a layer's output."""
+        cdef const Layer *plan = &self.plan.layers[0]
+        cdef const Batch *batch = &self.sequences.batch
+        cdef const View *mask = &self.masks[layer]
+        cdef Py_ssize_t t, row
+        if mask.data == NULL:
+            return
+        for t in range(batch.steps):
+            for row in range(batch.live[t]):
+                plan.kernels.multiply(
+                    self.width, at(rows, (batch.offset[t] + row) * stride, plan),
+                    at(mask.data, t * mask.outer + batch.place[row] * mask.inner, plan))
+
+    cdef int infer(self, const void **states, void **finals, Arena *arena) except -1 nogil:
+        """Run all layers keeping no history; the first call only asks for the size."""
+        cdef Py_ssize_t layer, index, direction, rows = self.sequences.rows, most = 0, begin
+        cdef const Batch *batch = &self.sequences.batch
+        cdef const Layer *plan
+        cdef Tape tape
+        cdef void *reversed_x
+        cdef void *outputs
+        for layer in range(self.plan.n_layers):
+            self.carve_output(layer, arena)
+            begin = arena.used
+            for direction in range(self.plan.directions):
+                index = layer * self.plan.directions + direction
+                plan, arena.used = &self.plan.layers[index], begin
+                tape.x, tape.ldx = self.inputs[layer], self.strides[layer]
+                reversed_x = take(arena, rows * plan.ldx * self.item if direction else 0)
+                outputs = take(arena, rows * plan.ldh * self.item if direction else 0)
+                carve_forward(plan, batch, min(rows, chunk_rows(plan, batch)), &tape, arena)
+                most = max(most, arena.used)
+                if arena.base == NULL:
+                    continue
+                if direction == 0:
+                    outputs = self.inputs[layer + 1]
+                else:
+                    tape.x, tape.ldx = reversed_x, plan.ldx
+                    mirror(batch, self.item, self.inputs[layer], self.strides[layer],
+                           reversed_x, plan.ldx, plan.inputs, plan.ldx)
+                set_states(plan, batch, &tape, states, index)
+                run_in_chunks(plan, batch, &tape, finals, index, outputs,
+                              plan.ldh if direction else self.strides[layer + 1])
+                if direction == 1:
+                    self.take_output(layer, 1, outputs, plan.ldh)
+            arena.used = begin
+            if arena.base != NULL:
+                self.finish_output(layer)
+        arena.used = max(most, arena.used)
+        return 0
+
+
+cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil:
+    """The rows of a run of steps whose Z stays in cache; one step at least."""
+    return max(batch.size, CHUNK // (layer.ldz * layer.itemsize))
+
+
+cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void **finals,
+                       Py_ssize_t index, void *outputs, Py_ssize_t stride) except -1 nogil:
+    """Run a layer a few steps at a time, its last states carried over."""
+    cdef Batch run = batch[0]
+    cdef const void *x = tape.x
+    cdef Py_ssize_t first = 0, t = 0, rows, row, most = chunk_rows(layer, batch)
+    while True:
+        rows = 0
+        while t < batch.steps and rows + batch.live[t] <= most:
+            rows += batch.live[t]
+            t += 1
+        run.live, run.offset, run.origin = batch.live + first, batch.offset + first, \
+            batch.offset[first]
+        run.begun, run.steps = first, t - first
+        tape.x = at(x, run.origin * tape.ldx, layer)
+        forward_layer(layer, &run, tape)
+        get_states(layer, &run, tape, finals, index)
+        for row in range(rows):
+            memcpy(at(outputs, (run.origin + row) * stride, layer),
+                   at(output_rows(layer, &run, tape), row * layer.ldh, layer),
+                   layer.hidden * layer.itemsize)
+        if t == batch.steps:
+            return 0
+        shift_states(layer, &run, tape, batch.live[t])
+        first = t

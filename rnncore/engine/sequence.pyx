@@ -1,0 +1,182 @@
+"""What Python calls: forward, backward and infer over checked arrays.
+
+Arguments are as the layers check them: x (T, B, I) and dy (T, B, H * directions) with
+contiguous features, states (layers * directions, D, B, H) contiguous, all of the plan's dtype.
+Below this file nothing can fail but Ctrl-C.
+"""
+
+import numpy
+
+from libc.stdlib cimport calloc, free
+
+from rnncore.engine.arena cimport Arena, aligned
+from rnncore.engine.backward cimport Buffers, backward as run_back, carve_backward, gradients
+from rnncore.engine.batch cimport Sequences, View, load, store, view_of
+from rnncore.engine.plan cimport Plan, fill_arrays
+from rnncore.engine.run cimport Run
+from rnncore.engine.types cimport Arrays, Layer
+
+
+cdef object _memory(Py_ssize_t size):
+    return numpy.empty(size + 64, numpy.uint8)
+
+
+cdef object _dtype(Plan plan):
+    return numpy.float32 if plan.spec.itemsize == 4 else numpy.float64
+
+
+cdef tuple _new_states(Plan plan, Sequences sequences):
+    shape = (plan.n_layers * plan.directions, plan.past, sequences.batch.size, plan.spec.hidden)
+    return tuple([numpy.empty(shape, _dtype(plan)) for _ in plan.state])
+
+
+cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except -1:
+    """Point at contiguous arrays of states; NULL for None and for what has no elements."""
+    pointers[0] = pointers[1] = NULL
+    for letter, state in enumerate(states or ()):
+        if state is not None:
+            pointers[<int> letter] = view_of(state.reshape(1, 1, -1), itemsize).data
+    return 0
+
+
+def forward(Plan plan, x, tuple state, lengths, masks, bint cells=False):
+    """Run a batch and keep what `backward` needs.
+
+    Returns
+    -------
+    y, final states (a tuple, one array per letter of the cell's state), cell states of all
+    steps (layers * directions, T, B, H) or None, and the run.
+    """
+    cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
+    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past)
+    cdef Run run = Run(plan, sequences, masks)
+    cdef Arena arena
+    cdef const void *states[2]
+    cdef const void *finals[2]
+    cdef View source = view_of(x, item), target
+    cdef unsigned mode
+    out = numpy.empty((steps, size, run.width), _dtype(plan))
+    final = _new_states(plan, sequences)
+    _point(states, state, item)
+    _point(finals, final, item)
+    target = view_of(out, item)
+    arena.base, arena.used = NULL, 0
+    run.carve(&arena)
+    run.memory = _memory(arena.used)
+    arena.base, arena.used = aligned(run.memory), 0
+    run.carve(&arena)
+    mode = plan.layers[0].kernels.enter()
+    try:
+        with nogil:
+            load(&sequences.batch, item, source, run.inputs[0], run.strides[0],
+                 plan.layers[0].inputs, run.strides[0])
+            run.forward(states, <void **> finals)
+            store(&sequences.batch, item, run.inputs[plan.n_layers], run.strides[plan.n_layers],
+                  target, run.width, False)
+    finally:
+        plan.layers[0].kernels.leave(mode)
+    return out, final, _cell_states(run) if cells else None, run
+
+
+cdef object _cell_states(Run run):
+    """c of every step, 0 past the end of a row."""
+    cdef const Layer *layer = &run.plan.layers[0]
+    cdef Py_ssize_t index, first = run.sequences.batch.past * run.sequences.batch.size
+    cdef View view
+    every = numpy.empty((run.plan.n_layers * run.plan.directions, run.sequences.batch.steps,
+                         run.sequences.batch.size, layer.hidden), _dtype(run.plan))
+    for index in range(every.shape[0]):
+        view = view_of(every[index], run.item)
+        store(&run.sequences.batch, run.item,
+              <char *> run.tapes[index].c + first * layer.ldh * run.item, layer.ldh, view,
+              layer.hidden, index % run.plan.directions == 1)
+    return every
+
+
+def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
+    """Add the gradients of a run to `grads`, one tuple of arrays per layer and direction as
+    Plan takes them.
+
+    Returns
+    -------
+    dx (None without input_grad) and the gradients of the initial states. The run is used up.
+    """
+    cdef Plan plan = run.plan
+    cdef Sequences sequences = run.sequences
+    cdef Py_ssize_t index, item = run.item, inputs = plan.layers[0].inputs
+    cdef Arena arena
+    cdef Buffers buffers
+    cdef const void *finals[2]
+    cdef const void *initials[2]
+    cdef View source = view_of(dy, item), target
+    cdef unsigned mode
+    cdef Arrays *arrays = <Arrays *> calloc(len(grads), sizeof(Arrays))
+    if arrays == NULL:
+        raise MemoryError()
+    mode = plan.layers[0].kernels.enter()
+    try:
+        initial = _new_states(plan, sequences)
+        _point(finals, dstate, item)
+        _point(initials, initial, item)
+        for index in range(len(grads)):
+            fill_arrays(&arrays[index], grads[index], item)
+        dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan)) \
+            if input_grad else None
+        target = view_of(dx, item) if input_grad else source
+        arena.base, arena.used = NULL, 0
+        carve_backward(run, &buffers, &arena)
+        memory = _memory(arena.used)
+        arena.base, arena.used = aligned(memory), 0
+        carve_backward(run, &buffers, &arena)
+        with nogil:
+            load(&sequences.batch, item, source, buffers.above, run.strides[plan.n_layers],
+                 run.width, run.width)
+            run_back(run, &buffers, finals, <void **> initials, input_grad)
+            gradients(run, arrays)
+            if input_grad:
+                store(&sequences.batch, item, buffers.below, plan.layers[0].ldx, target, inputs,
+                      False)
+    finally:
+        plan.layers[0].kernels.leave(mode)
+        free(arrays)
+    return dx, initial
+
+
+def infer(Plan plan, x, tuple state, lengths, out=None):
+    """Run a batch keeping nothing but the output and the final states."""
+    cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
+    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past)
+    cdef Run run = Run(plan, sequences, ())
+    cdef Arena arena
+    cdef const void *states[2]
+    cdef const void *finals[2]
+    cdef View source = view_of(x, item), target
+    cdef Py_ssize_t inputs = plan.layers[0].inputs, copied
+    cdef bint direct = sequences.full and not plan.layers[0].cell.mixes_input and \
+        source.outer == size * source.inner
+    cdef unsigned mode
+    if out is None:
+        out = numpy.empty((steps, size, run.width), _dtype(plan))
+    final = _new_states(plan, sequences)
+    _point(states, state, item)
+    _point(finals, final, item)
+    target = view_of(out, item)
+    run.inputs[0], run.strides[0] = source.data, source.inner if direct else plan.layers[0].ldx
+    copied = 0 if direct else sequences.rows * plan.layers[0].ldx * item
+    arena.base, arena.used = NULL, copied
+    run.infer(states, <void **> finals, &arena)
+    memory = _memory(arena.used)
+    arena.base, arena.used = aligned(memory), copied
+    mode = plan.layers[0].kernels.enter()
+    try:
+        with nogil:
+            if not direct:
+                run.inputs[0] = arena.base
+                load(&sequences.batch, item, source, run.inputs[0], run.strides[0], inputs,
+                     run.strides[0])
+            run.infer(states, <void **> finals, &arena)
+            store(&sequences.batch, item, run.inputs[plan.n_layers], run.strides[plan.n_layers],
+                  target, run.width, False)
+    finally:
+        plan.layers[0].kernels.leave(mode)
+    return out, final

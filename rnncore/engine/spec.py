@@ -1,0 +1,84 @@
+"""What a plan is made from: the shape of a stack of layers, and which kernels run it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ENGINES = ("native", "blas")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The shape of a stack of recurrent layers.
+
+    `x_order` and `h_order` name, in the order the user stacks them, the gate blocks of the
+    input weights and of the recurrent weights, by the letters of the cell's table row.
+    `lag` is how many steps back the elementwise state is read, `scale` that of a skip.
+    """
+
+    cell: str
+    x_order: str
+    h_order: str
+    inputs: int
+    hidden: int
+    layers: int = 1
+    directions: int = 1
+    residual: bool = False
+    taps: tuple[int, ...] = (1,)
+    lag: int = 1
+    past: int = 1
+    scale: float = 1.0
+    itemsize: int = 4
+
+    def width(self, layer: int) -> int:
+        """The width of the input of a layer."""
+        return self.inputs if layer == 0 else self.hidden * self.directions
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which instruction set (None: the best there is) and which matrix engine new plans use."""
+
+    isa: str | None
+    engine: str
+
+
+def _from_environment() -> Choice:
+    engine = os.environ.get("RNNCORE_GEMM") or "native"
+    if engine not in ENGINES:
+        raise ImportError(f"RNNCORE_GEMM is {engine!r}, expected one of {', '.join(ENGINES)}")
+    return Choice(os.environ.get("RNNCORE_ISA") or None, engine)
+
+
+# A context variable, so that what one thread asks for is not seen by another.
+_choice: contextvars.ContextVar[Choice] = contextvars.ContextVar(
+    "rnncore_choice", default=_from_environment())
+
+
+def choice() -> Choice:
+    """What new plans use now."""
+    return _choice.get()
+
+
+@contextlib.contextmanager
+def use(isa: str | None = None, engine: str | None = None) -> Iterator[None]:
+    """Make new plans on another instruction set or engine, for tests and benchmarks.
+
+    Examples
+    --------
+    >>> with use(engine="blas"):
+    ...     choice().engine
+    'blas'
+    """
+    if engine is not None and engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}, expected one of {', '.join(ENGINES)}")
+    now = choice()
+    token = _choice.set(Choice(isa or now.isa, engine or now.engine))
+    try:
+        yield
+    finally:
+        _choice.reset(token)

@@ -1,0 +1,38 @@
+from rnncore.engine.batch cimport slot
+from rnncore.engine.product cimport at
+from rnncore.engine.types cimport Batch, Layer, Tape
+
+
+# The gradients of one layer's final and initial states, by letter of the cell's state:
+# (D, B, H) each; final may be NULL.
+cdef struct Boundary:
+    const void *final[2]
+    void *initial[2]
+
+
+cdef inline Py_ssize_t step_row(const Layer *layer, const Batch *batch,
+                                Py_ssize_t t) noexcept nogil:
+    """The first row of step t in Z."""
+    cdef Py_ssize_t initial = 0 if layer.cell.enters else batch.past * batch.size
+    return slot(batch, t) - initial
+
+
+cdef inline Py_ssize_t ring(const Layer *layer, const Batch *batch, Py_ssize_t t) noexcept nogil:
+    """The first row of step t in the rings of carried gradients."""
+    return (t % layer.lag + layer.lag) % layer.lag * batch.size
+
+
+cdef inline void *output_rows(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
+    return at(tape.y if layer.cell.output == c'y' else tape.h, slot(batch, 0) * layer.ldh, layer)
+
+
+cdef void set_states(const Layer *layer, const Batch *batch, Tape *tape, const void **states,
+                     Py_ssize_t index) noexcept nogil
+cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, void **states,
+                     Py_ssize_t index) noexcept nogil
+cdef void shift_states(const Layer *layer, const Batch *batch, Tape *tape,
+                       Py_ssize_t live) noexcept nogil
+cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
+                 Py_ssize_t t) noexcept nogil
+cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
+                  Py_ssize_t t) noexcept nogil

@@ -1,0 +1,169 @@
+"""The engine's structs: plain C below the line where the GIL is released.
+
+The letters are those of kernels.h: T steps, B batch, N live rows, I inputs, H hidden units,
+K the inner width of a matrix, G gate blocks, L lanes, D past steps that a state holds.
+"""
+
+cdef extern from "../kernels/kernels.h" nogil:
+    ctypedef struct rnn_panel:
+        Py_ssize_t rows, panels, blocks, ldz, ldh, ldx
+        double scale
+        void *z
+        const void *x
+        const void *unit
+        const void *h_prev
+        const void *c_prev
+        void *h
+        void *c
+        void *y
+        void *rh
+        const void *dy
+        void *dh
+        void *dc
+        void *drh
+        void *dx
+
+    ctypedef struct rnn_stage:
+        int first, count
+        void (*forward)(const rnn_panel *) noexcept nogil
+        void (*backward)(const rnn_panel *) noexcept nogil
+
+    ctypedef struct rnn_unit:
+        int block
+        char state
+        int previous
+
+    ctypedef struct rnn_cell:
+        const char *name
+        const char *blocks
+        const char *state
+        int x_first, x_count
+        char fed, output
+        int mixes_input, enters, n_stages
+        rnn_stage stage[2]
+        int n_units
+        rnn_unit unit[3]
+
+    ctypedef struct rnn_product:
+        Py_ssize_t rows, panels, blocks, depth, a_blocks
+        const void *a
+        Py_ssize_t a_row, a_lane, a_panel, a_block
+        const void *w
+        Py_ssize_t w_panel, w_k
+        const void *start
+        Py_ssize_t start_row
+        void *c
+        Py_ssize_t c_row, c_panel
+
+    ctypedef struct rnn_matrix:
+        Py_ssize_t hidden, depth
+        int count
+        int row_block[4]
+
+    ctypedef struct rnn_kernels:
+        const char *isa
+        Py_ssize_t itemsize, lanes
+        const rnn_cell *const *cells
+        void (*product)(const rnn_product *) noexcept nogil
+        void (*to_panels)(const rnn_matrix *, const void *w, void *panels, Py_ssize_t panel,
+                          Py_ssize_t row) noexcept nogil
+        void (*from_panels)(const rnn_matrix *, void *w, const void *panels, Py_ssize_t panel,
+                            Py_ssize_t row) noexcept nogil
+        void (*transpose)(const rnn_matrix *, const void *w, void *panels) noexcept nogil
+        void (*add)(Py_ssize_t n, void *to, const void *by) noexcept nogil
+        void (*multiply)(Py_ssize_t n, void *to, const void *by) noexcept nogil
+        void (*column_sums)(Py_ssize_t rows, Py_ssize_t n, const void *z, Py_ssize_t ldz,
+                            void *sums) noexcept nogil
+        void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, const void *z, Py_ssize_t ldz,
+                              Py_ssize_t z_panel, const void *state, Py_ssize_t ldh,
+                              void *sums) noexcept nogil
+        double (*sum_squares)(Py_ssize_t n, const void *x, double scale) noexcept nogil
+        void (*scale)(Py_ssize_t n, void *x, double factor) noexcept nogil
+        unsigned (*enter)() noexcept nogil
+        void (*leave)(unsigned mode) noexcept nogil
+        void (*sigmoid)(Py_ssize_t n, void *x) noexcept nogil
+        void (*tanh)(Py_ssize_t n, void *x) noexcept nogil
+
+
+# The BLAS functions the other engine calls; see blas.pyx.
+ctypedef void (*sgemm_function)(char *, char *, int *, int *, int *, float *, float *, int *,
+                                float *, int *, float *, float *, int *) noexcept nogil
+ctypedef void (*dgemm_function)(char *, char *, int *, int *, int *, double *, double *, int *,
+                                double *, int *, double *, double *, int *) noexcept nogil
+
+cdef struct Blas:
+    sgemm_function sgemm
+    dgemm_function dgemm
+
+
+cdef enum:
+    MAX_TAPS = 16
+
+
+# One weight matrix, (count * H, K) as the user stores it, packed for one engine.
+cdef struct Matrix:
+    rnn_matrix shape
+    Py_ssize_t first          # the gate blocks [first, first + count) of a panel
+    void *forward             # [panel][k][block][L]                native
+    void *backward            # [panel of K][block][unit][L]        native
+    void *dense               # (K, ldz), zero outside the span     blas
+
+
+# What is fixed about one layer in one direction; immutable once packed.
+cdef struct Layer:
+    const rnn_kernels *kernels
+    const rnn_cell *cell
+    const Blas *blas          # NULL: the native engine
+    Py_ssize_t itemsize, lanes, inputs, hidden, panels, blocks
+    Py_ssize_t ldz, ldh, ldx  # padded row strides of Z, of the states, of the input
+    Py_ssize_t n_taps, lag    # lag: how far back the elementwise state is read
+    Py_ssize_t taps[MAX_TAPS]
+    Py_ssize_t past           # D
+    double scale
+    Matrix x, reset           # reset: of a second stage
+    Matrix h[MAX_TAPS]        # one per tap
+    rnn_matrix bias_x, bias_h # their rows in the user's order, as matrices of width 1
+    void *bias                # (ldz)
+    void *unit                # (n_units, ldh)
+    void *zeros               # (max(ldh, ldx))
+
+
+# One layer's parameters, or their gradients, where and as the user stores them; NULL where
+# there is none.
+cdef struct Arrays:
+    void *weight_x
+    void *weight_h[MAX_TAPS]
+    void *bias_x
+    void *bias_h
+    void *unit
+
+
+# The shape of a batch of sequences, rows sorted by falling length. Step t has the rows
+# [offset[t], offset[t] + live[t]) of every packed array. A run over some of the steps is a
+# batch too, its arrays beginning at row `origin`.
+cdef struct Batch:
+    Py_ssize_t steps, size, past
+    const Py_ssize_t *live    # (T)
+    const Py_ssize_t *offset  # (T+1)
+    Py_ssize_t origin
+    const Py_ssize_t *length  # (B)
+    const Py_ssize_t *place   # (B) where a row stands in the user's batch
+    Py_ssize_t begun          # steps of the whole batch before this run
+
+
+# What one layer and direction leaves for its backward pass, and what that pass needs. Arrays
+# of states have D * B rows of initial state before those of the steps.
+cdef struct Tape:
+    const void *x             # (N, its own stride ldx; the layer's where the cell mixes x in)
+    Py_ssize_t ldx
+    void *z                   # (N, ldz); cells that enter: (D*B + N, ldz)
+    void *h
+    void *c
+    void *y                   # (D*B + N, ldh)
+    void *rh                  # (N, ldh)
+    void *dy                  # (D*B + N, ldh)
+    void *dh
+    void *dc                  # (lag, B, ldh) a ring over time
+    void *drh                 # (B, ldh)
+    void *dx                  # (N, the layer's ldx)
+    void *sums                # (max(I, H), ldz) weight gradients in panel order

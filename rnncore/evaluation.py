@@ -1,0 +1,106 @@
+"""Measuring a model on data: loss and accuracy, whatever the batches."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rnncore.data import Data, arrange
+
+if TYPE_CHECKING:
+    from rnncore.model import Model
+    from rnncore.network import State
+
+# Elements of outputs that are kept at a time: 16 MB in float32.
+_KEPT = 2**22
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The loss of a model on data, and its accuracy where the loss has one.
+
+    Attributes
+    ----------
+    loss : float
+        With the model's reduction, over all that counts; 0 if nothing does.
+    accuracy : float or None
+        The share of steps (or sequences) whose integer class has the largest output; for
+        "bernoulli" the share of elements on their side of 1/2; None for other targets.
+    count : int
+        How many steps (or sequences) counted.
+    """
+
+    loss: float
+    accuracy: float | None
+    count: int
+
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", accuracy={self.accuracy:.4g}"
+        return f"Evaluation(loss={self.loss:.6g}{accuracy}, count={self.count})"
+
+
+def evaluate(model: Model, data: Any, *, batch_size: int = 32) -> Evaluation:
+    """Measure loss and accuracy on data, without dropout.
+
+    Parameters
+    ----------
+    data
+        As in `fit`.
+    batch_size : int, default=32
+        The number of sequences run at a time; the result does not depend on it but by rounding.
+
+    Returns
+    -------
+    Evaluation
+        The mean is over all that counts in all the data, not a mean of the batches' means.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something in the data does not fit the model.
+
+    Examples
+    --------
+    >>> import numpy as np, rnncore as rc
+    >>> model = rc.Model([rc.GRU(3, 8), rc.Last(), rc.Linear(8, 2)], "cross_entropy", seed=0)
+    >>> x, y = np.zeros((5, 4, 3), np.float32), np.zeros(4, int)
+    >>> model.evaluate((x, y)).count
+    4
+    """
+    check_count("batch_size", batch_size)
+    return evaluate_arranged(model, arrange(model, data), batch_size)
+
+
+def evaluate_arranged(model: Model, data: Data, batch_size: int) -> Evaluation:
+    """`evaluate` of data that have been checked."""
+    loss, count, correct, has_accuracy = 0.0, 0, 0.0, True
+    for batch in data.batches(batch_size, None):
+        state: State | None = None
+        for piece in batch.pieces(_steps_at_a_time(model, batch_size)):
+            y, state = model.run(piece.x, model.states(state), piece.lengths, infer=True)
+            valid = piece.valid()
+            weights = model.loss.weights(y.shape, valid, "sum")
+            loss += model.loss.value(y, piece.target, weights)
+            count += int(weights.sum())
+            right = model.loss.correct(y, piece.target, valid)
+            has_accuracy = has_accuracy and right is not None
+            correct += right or 0.0
+    if model.reduction == "mean":
+        loss /= max(count * (model.output_size if model.loss.per_element else 1), 1)
+    return Evaluation(loss, correct / count if has_accuracy and count else None, count)
+
+
+def _steps_at_a_time(model: Model, batch_size: int) -> int | None:
+    """Few enough steps to keep memory small; all where the state cannot be carried on."""
+    return max(1, _KEPT // (model.output_size * batch_size)) if model.carries else None
+
+
+def check_count(name: str, value: Any, at_least: int = 1) -> None:
+    """Refuse what is not an integer, or too small."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer") from None
+    if number < at_least:
+        raise ValueError(f"{name} is {value}, expected at least {at_least}")

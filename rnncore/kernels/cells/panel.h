@@ -1,0 +1,16 @@
+/* panel.h - how a cell walks a rectangle of panels.
+ *
+ * Inside FOR_EACH_PANEL(s), BLOCK(s, i) is gate block i of the present panel, UNITS(s, name)
+ * the same units of another array, WEIGHTS(s, i) their per-unit weights: one `vec` each. */
+#undef FOR_EACH_PANEL
+#undef BLOCK
+#undef UNITS
+#undef INPUTS
+#undef WEIGHTS
+#define FOR_EACH_PANEL(s)                                       \
+    for (ptrdiff_t row = 0; row < (s)->rows; row++)             \
+        for (ptrdiff_t panel = 0; panel < (s)->panels; panel++)
+#define BLOCK(s, i)     (*(vec *)((real *)(s)->z + row * (s)->ldz + (panel * (s)->blocks + (i)) * LANES))
+#define UNITS(s, name)  (*(vec *)((real *)(s)->name + row * (s)->ldh + panel * LANES))
+#define INPUTS(s, name) (*(vec *)((real *)(s)->name + row * (s)->ldx + panel * LANES))
+#define WEIGHTS(s, i)   (*(const vec *)((const real *)(s)->unit + (i) * (s)->ldh + panel * LANES))

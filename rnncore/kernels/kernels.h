@@ -1,0 +1,132 @@
+/* kernels.h - what the engine sees of the kernels: a cell, a panel, a product, and one table of
+ * functions per element type and instruction set.
+ *
+ * The letters used throughout:
+ *   T time steps, B batch, I inputs, H hidden units, G gate blocks, L lanes of a vector register.
+ * A panel is L hidden units with all their gate blocks side by side, so one row of Z is
+ *   Z[panel][block][lane]      with ceil(H / L) panels; lanes past H are padding, whose
+ * values never reach a result. `d` in front of a name means "gradient of the loss with
+ * respect to". Nothing here owns or allocates memory; pointers are void so that one struct
+ * serves both element types. Strides are in elements.
+ */
+#ifndef RNNCORE_KERNELS_H
+#define RNNCORE_KERNELS_H
+
+#include <stddef.h>
+
+/* A rectangle of one time step: some rows of the batch, some neighbouring panels. Every
+ * pointer is to the rectangle's first row and panel; those a cell does not use may be NULL.
+ * No two arrays overlap. */
+typedef struct rnn_panel {
+    ptrdiff_t rows, panels;
+    ptrdiff_t blocks;         /* G */
+    ptrdiff_t ldz, ldh, ldx;  /* row strides: of z; of x and dx; of everything else */
+    double scale;             /* of the update, for cells that skip through time */
+    void *z;                  /* (rows, panels, G, L) forward: pre-activations in, activations out;
+                               * backward: activations in, gradients of the pre-activations out */
+    const void *x;            /* the layer's input, for cells whose output mixes it in */
+    const void *unit;         /* (n_units, ldh) per-unit weights: peepholes, IndRNN's u */
+    const void *h_prev, *c_prev;
+    void *h, *c, *y;          /* y where the output is not h */
+    void *rh;                 /* the operand of a second stage */
+    const void *dy;           /* from the loss and the layers above */
+    void *dh, *dc;            /* in: carried back to this step; out: the part of what is carried
+                               * further back that does not pass a matrix product, or 0 */
+    void *drh;
+    void *dx;                 /* out: the part that does not pass a matrix product */
+} rnn_panel;
+
+typedef void (*rnn_pointwise)(const rnn_panel *);
+
+/* A matrix product into gate blocks [first, first + count), then a pointwise function. */
+typedef struct rnn_stage {
+    int first, count;
+    rnn_pointwise forward, backward;
+} rnn_stage;
+
+/* A per-unit weight: it multiplies `state` ('h' or 'c') in gate `block`, at the previous
+ * step or at this one. */
+typedef struct rnn_unit {
+    int block;
+    char state;
+    int previous;
+} rnn_unit;
+
+enum { RNN_MAX_BLOCKS = 4, RNN_MAX_UNITS = 3 };
+
+typedef struct rnn_cell {
+    const char *name;
+    const char *blocks;       /* one letter per gate block, in panel order */
+    const char *state;        /* the arrays carried from step to step, as the user sees them */
+    int x_first, x_count;     /* the blocks that the input feeds */
+    char fed;                 /* the state that the product of stage 0 multiplies; 0: none */
+    char output;              /* 'h' or 'y' */
+    int mixes_input;          /* x reaches the output directly: needs I == H */
+    int enters;               /* the initial state itself passes through the pointwise functions */
+    int n_stages;
+    rnn_stage stage[2];       /* stage 1, if any, multiplies rh */
+    int n_units;
+    rnn_unit unit[RNN_MAX_UNITS];
+} rnn_cell;
+
+/* C[row][panel][block] = start[row][panel][block] + sum over k of A[row](k) W[panel](k)[block],
+ * each element one chain of fused multiply-adds in ascending k. W holds one vector per block.
+ * k runs over `depth` elements in each of `a_blocks` blocks, blocks outermost; A's element k of
+ * a block is at (k / L) * a_panel + (k % L) * a_lane. */
+typedef struct rnn_product {
+    ptrdiff_t rows, panels, blocks;
+    ptrdiff_t depth, a_blocks;
+    const void *a;
+    ptrdiff_t a_row, a_lane, a_panel, a_block;
+    const void *w;
+    ptrdiff_t w_panel, w_k;
+    const void *start;
+    ptrdiff_t start_row;
+    void *c;
+    ptrdiff_t c_row, c_panel; /* c_panel is start's panel stride too */
+} rnn_product;
+
+/* A weight matrix of shape (count * H, K) as the user orders its row blocks:
+ * row_block[b] is where gate block b of the span stands, or -1 where the user has none. */
+typedef struct rnn_matrix {
+    ptrdiff_t hidden, depth;  /* H, K */
+    int count;
+    int row_block[RNN_MAX_BLOCKS];
+} rnn_matrix;
+
+typedef struct rnn_kernels {
+    const char *isa;
+    ptrdiff_t itemsize, lanes;
+    const rnn_cell *const *cells;   /* ends with NULL */
+    void (*product)(const rnn_product *);
+    /* panels[p * panel + k * row + b * L + lane] += w, and w = panels[...] */
+    void (*to_panels)(const rnn_matrix *, const void *w, void *panels, ptrdiff_t panel, ptrdiff_t row);
+    void (*from_panels)(const rnn_matrix *, void *w, const void *panels, ptrdiff_t panel, ptrdiff_t row);
+    /* panels[q][b][unit][lane] = w, q counting panels of L columns of w */
+    void (*transpose)(const rnn_matrix *, const void *w, void *panels);
+    void (*add)(ptrdiff_t n, void *to, const void *from);
+    void (*multiply)(ptrdiff_t n, void *to, const void *by);
+    void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums);
+    void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, const void *z, ptrdiff_t ldz, ptrdiff_t z_panel,
+                          const void *state, ptrdiff_t ldh, void *sums);
+    double (*sum_squares)(ptrdiff_t n, const void *x, double scale);
+    void (*scale)(ptrdiff_t n, void *x, double factor);
+    unsigned (*enter)(void);        /* rnn_enter and rnn_leave */
+    void (*leave)(unsigned mode);
+    void (*sigmoid)(ptrdiff_t n, void *x);
+    void (*tanh)(ptrdiff_t n, void *x);
+} rnn_kernels;
+
+/* The table for elements of `itemsize` bytes (4 or 8), or NULL where this build or this
+ * processor has no such instruction set. */
+const rnn_kernels *rnn_find_kernels(const char *isa, ptrdiff_t itemsize);
+
+/* The names this build has, best first, ending with NULL; the best this processor can run. */
+extern const char *const rnn_isa_names[];
+const char *rnn_best_isa(void);
+
+/* Denormals count as zero between these two calls of one thread. */
+unsigned rnn_enter(void);
+void rnn_leave(unsigned mode);
+
+#endif

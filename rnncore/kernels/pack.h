@@ -1,0 +1,113 @@
+/* pack.h - between the user's order of weights and panels, and the sums that are not products.
+ *
+ * The user stacks gate blocks, each (H, K), in PyTorch's order; a panel holds L units of each
+ * block of a span. Sums run backwards over rows: the gradient's fixed order is from the last
+ * step to the first. */
+static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, ptrdiff_t panel, ptrdiff_t row)
+{
+    const real *w = w_;
+    real *panels = panels_;
+    for (int b = 0; b < m->count; b++) {
+        if (m->row_block[b] < 0)
+            continue;
+        const real *block = w + m->row_block[b] * m->hidden * m->depth;
+        for (ptrdiff_t j = 0; j < m->hidden; j++) {
+            real *to = panels + j / LANES * panel + b * LANES + j % LANES;
+            for (ptrdiff_t k = 0; k < m->depth; k++)
+                to[k * row] += block[j * m->depth + k];
+        }
+    }
+}
+
+static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, ptrdiff_t panel, ptrdiff_t row)
+{
+    real *w = w_;
+    const real *panels = panels_;
+    for (int b = 0; b < m->count; b++) {
+        if (m->row_block[b] < 0)
+            continue;
+        real *block = w + m->row_block[b] * m->hidden * m->depth;
+        for (ptrdiff_t j = 0; j < m->hidden; j++) {
+            const real *from = panels + j / LANES * panel + b * LANES + j % LANES;
+            for (ptrdiff_t k = 0; k < m->depth; k++)
+                block[j * m->depth + k] = from[k * row];
+        }
+    }
+}
+
+/* A block the user does not have takes part with weight 0. */
+static void FN(transpose)(const rnn_matrix *m, const void *w_, void *panels_)
+{
+    const real *w = w_;
+    real *to = panels_;
+    for (ptrdiff_t k0 = 0; k0 < m->depth; k0 += LANES) {
+        const ptrdiff_t lanes = m->depth - k0 < LANES ? m->depth - k0 : LANES;
+        for (int b = 0; b < m->count; b++)
+            for (ptrdiff_t j = 0; j < m->hidden; j++, to += LANES)
+                for (ptrdiff_t k = 0; k < LANES; k++)
+                    to[k] = k < lanes && m->row_block[b] >= 0
+                          ? w[(m->row_block[b] * m->hidden + j) * m->depth + k0 + k] : 0;
+    }
+}
+
+static void FN(add)(ptrdiff_t n, void *to_, const void *from_)
+{
+    real *restrict to = to_;
+    const real *restrict from = from_;
+    for (ptrdiff_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+static void FN(multiply)(ptrdiff_t n, void *to_, const void *by_)
+{
+    real *restrict to = to_;
+    const real *restrict by = by_;
+    for (ptrdiff_t i = 0; i < n; i++) to[i] *= by[i];
+}
+
+static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff_t ldz, void *sums_)
+{
+    real *restrict sums = sums_;
+    for (ptrdiff_t row = rows - 1; row >= 0; row--) {
+        const real *restrict z = (const real *)z_ + row * ldz;
+            for (ptrdiff_t i = 0; i < n; i++) sums[i] += z[i];
+    }
+}
+
+/* sums[unit] += sum over rows of z[unit] state[unit], for one gate block. */
+static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, const void *z_, ptrdiff_t ldz, ptrdiff_t z_panel,
+                              const void *state_, ptrdiff_t ldh, void *sums_)
+{
+    for (ptrdiff_t row = rows - 1; row >= 0; row--)
+        for (ptrdiff_t p = 0; p < panels; p++) {
+            const vec z = *(const vec *)((const real *)z_ + row * ldz + p * z_panel);
+            const vec state = *(const vec *)((const real *)state_ + row * ldh + p * LANES);
+            vec *sums = (vec *)((real *)sums_ + p * LANES);
+            *sums = FMA(z, state, *sums);
+        }
+}
+
+/* Sum of (scale x)^2 in float64. Sixteen partial sums, whatever the instruction set, so that
+ * all of them give the same bits. */
+static double FN(sum_squares)(ptrdiff_t n, const void *x_, double scale)
+{
+    const real *x = x_;
+    double partial[16] = {0}, total = 0;
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+            for (int j = 0; j < 16; j++) {
+            const double v = scale * (double)x[i + j];
+            partial[j] += v * v;
+        }
+    }
+    for (int j = 0; i + j < n; j++)
+        partial[j] += scale * (double)x[i + j] * (scale * (double)x[i + j]);
+    for (int j = 0; j < 16; j++)
+        total += partial[j];
+    return total;
+}
+
+static void FN(scale)(ptrdiff_t n, void *x_, double factor)
+{
+    real *x = x_;
+    for (ptrdiff_t i = 0; i < n; i++) x[i] = (real)(x[i] * factor);
+}

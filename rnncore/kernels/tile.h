@@ -1,0 +1,136 @@
+/* tile.h - the one matrix kernel: forward products, products of the backward pass and weight
+ * gradients differ in strides alone (see rnn_product).
+ *
+ * A tile is some rows times some panels, its accumulators all in registers: V vectors a row,
+ * as many rows as leave room for V weights and one broadcast. k is never split, so every
+ * element is the same chain of operations whatever else the tile holds. */
+#undef ROWS_1
+#undef ROWS_2
+#undef ROWS_3
+#undef ROWS_4
+#undef WIDE
+#if RNN_REGISTERS == 32
+#define ROWS_1 12      /* rows of a tile of 1, 2, 3 or 4 vectors a row */
+#define ROWS_2 12
+#define ROWS_3 8
+#define ROWS_4 6
+#define WIDE   4       /* panels of a tile of a single row, which lives on reading weights */
+#else
+#define ROWS_1 6
+#define ROWS_2 6
+#define ROWS_3 4
+#define ROWS_4 3
+#define WIDE   2
+#endif
+
+/* R rows, P panels, N blocks: constants at every call. */
+ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w, const real *start,
+                            real *c, const int R, const int P, const int N)
+{
+    const int V = P * N;
+    vec sum[24];           /* R * V of them are used */
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel + v % N * LANES);
+    for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
+        const real *a_panel = a;
+        for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += LANES, a_panel += s->a_panel) {
+            const ptrdiff_t lanes = s->depth - k0 < LANES ? s->depth - k0 : LANES;
+            const real *a_k = a_panel;
+            for (ptrdiff_t k = 0; k < lanes; k++, a_k += s->a_lane, w += s->w_k)
+#pragma GCC unroll 16
+                for (int i = 0; i < R; i++) {
+                    const vec x = FN(fill)(a_k[i * s->a_row]);
+#pragma GCC unroll 16
+                    for (int v = 0; v < V; v++) {
+                        const vec w_v = *(const vec *)(w + v / N * s->w_panel + v % N * LANES);
+                        sum[i * V + v] = FMA(w_v, x, sum[i * V + v]);
+                    }
+                }
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            *(vec *)(c + i * s->c_row + v / N * s->c_panel + v % N * LANES) = sum[i * V + v];
+}
+
+/* All rows of P panels, divided evenly among tiles of at most `most` rows. */
+#define STRIP(P, N, most, cases)                                                             \
+    static void FN(strip_##P##_##N)(const rnn_product *s, const real *w, const real *start,  \
+                                    real *c)                                                 \
+    {                                                                                        \
+        const real *a = s->a;                                                                \
+        ptrdiff_t tiles = (s->rows + (most) - 1) / (most), rows = s->rows;                   \
+        for (; tiles > 0; tiles--) {                                                         \
+            const ptrdiff_t n = (rows + tiles - 1) / tiles;                                  \
+            switch (n) { cases(P, N) }                                                       \
+            a += n * s->a_row, start += n * s->start_row, c += n * s->c_row, rows -= n;      \
+        }                                                                                    \
+    }
+#define CASE(R, P, N) case R: FN(tile)(s, a, w, start, c, R, P, N); break;
+#define CASES_1(P, N) CASE(1, P, N)
+#define CASES_3(P, N) CASE(1, P, N) CASE(2, P, N) CASE(3, P, N)
+#define CASES_4(P, N) CASES_3(P, N) CASE(4, P, N)
+#define CASES_6(P, N) CASES_4(P, N) CASE(5, P, N) CASE(6, P, N)
+#define CASES_8(P, N) CASES_6(P, N) CASE(7, P, N) CASE(8, P, N)
+#define CASES_12(P, N) CASES_8(P, N) CASE(9, P, N) CASE(10, P, N) CASE(11, P, N) CASE(12, P, N)
+
+#if RNN_REGISTERS == 32
+STRIP(1, 1, ROWS_1, CASES_12)
+STRIP(2, 1, ROWS_2, CASES_12)
+STRIP(1, 2, ROWS_2, CASES_12)
+STRIP(1, 3, ROWS_3, CASES_8)
+STRIP(1, 4, ROWS_4, CASES_6)
+STRIP(4, 1, 1, CASES_1)
+STRIP(4, 2, 1, CASES_1)
+STRIP(4, 3, 1, CASES_1)
+STRIP(4, 4, 1, CASES_1)
+#else
+STRIP(1, 1, ROWS_1, CASES_6)
+STRIP(2, 1, ROWS_2, CASES_6)
+STRIP(1, 2, ROWS_2, CASES_6)
+STRIP(1, 3, ROWS_3, CASES_4)
+STRIP(1, 4, ROWS_4, CASES_3)
+STRIP(2, 2, 1, CASES_1)
+STRIP(2, 3, 1, CASES_1)
+STRIP(2, 4, 1, CASES_1)
+#endif
+#undef STRIP
+#undef CASE
+#undef CASES_1
+#undef CASES_3
+#undef CASES_4
+#undef CASES_6
+#undef CASES_8
+#undef CASES_12
+
+typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real *);
+
+static void FN(product)(const rnn_product *s)
+{
+    /* By blocks a panel; one panel at a time, several for a single row, two where a panel is
+     * one vector. */
+#if RNN_REGISTERS == 32
+    static const FN(strip) one[] = {FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4)};
+    static const FN(strip) wide[] = {FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4)};
+#else
+    static const FN(strip) one[] = {FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4)};
+    static const FN(strip) wide[] = {FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4)};
+#endif
+    const real *w = s->w, *start = s->start;
+    real *c = s->c;
+    for (ptrdiff_t left = s->panels, group; left > 0; left -= group) {
+        FN(strip) strip = one[s->blocks - 1];
+        group = 1;
+        if (s->rows == 1 && left >= WIDE)
+            strip = wide[s->blocks - 1], group = WIDE;
+        else if (s->blocks == 1 && left >= 2)
+            strip = FN(strip_2_1), group = 2;
+        strip(s, w, start, c);
+        w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
+    }
+}

@@ -1,0 +1,156 @@
+"""What every layer is: parameters, a mode, and a name for each setting.
+
+A layer maps an array to an array: `forward` keeps what `backward` needs, `infer` keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rnncore.parameters import Parameters
+
+Array = npt.NDArray[Any]
+State = Any  # None, an array, or a tuple of arrays
+
+
+class Layer:
+    """The common part of all layers.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        The layer's parameters and gradients, flat and by name.
+    training : bool
+        Whether `forward` drops out.
+    input_size, output_size : int or None
+        The widths of what comes in and goes out; None where any will do.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ()  # constructor arguments, in order
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], dtype: npt.DTypeLike) -> None:
+        self.parameters = Parameters(shapes, dtype)
+        self.training = True
+        self.input_size: int | None = None
+        self.output_size: int | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """float32 or float64; None where a layer takes what comes."""
+        return self.parameters.dtype
+
+    @property
+    def grads(self) -> Array:
+        """All gradients as one flat array, into which `backward` adds."""
+        return self.parameters.grads
+
+    def forward(self, x: Array, state: State = None,
+                lengths: npt.ArrayLike | None = None) -> tuple[Array, State]:
+        """Map x to y and keep what `backward` needs; return y and the final state."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, dstate: State = None,
+                 input_grad: bool = True) -> tuple[Array | None, State]:
+        """Add to `grads`; return the gradients of x and of the initial state."""
+        raise NotImplementedError
+
+    def infer(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
+              out: Array | None = None) -> tuple[Array, State]:
+        """Map x to y keeping nothing and dropping nothing out."""
+        raise NotImplementedError
+
+    def reset_parameters(self, rng: np.random.Generator) -> None:
+        """Draw all parameters anew."""
+
+    def reseed(self, rng: np.random.Generator) -> None:
+        """Begin another sequence of dropout masks."""
+
+    def train(self, mode: bool = True) -> None:
+        """Switch dropout on or off."""
+        self.training = mode
+
+    def eval(self) -> None:
+        """Switch dropout off."""
+        self.train(False)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name."""
+        return self.parameters.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays or PyTorch tensors into the parameters; all of them or none."""
+        self.parameters.load_state_dict(state, strict)
+
+    def grad_dict(self) -> dict[str, Array]:
+        """The gradients by name, as writable views."""
+        return self.parameters.grad_dict()
+
+    def set_parameter(self, name: str, array: npt.ArrayLike) -> None:
+        """Copy an array of the layer's dtype into one parameter."""
+        self.parameters.set(name, array)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON; `rnncore.layers.build` reads it."""
+        values = {name: getattr(self, name) for name in self.settings}
+        values = {k: v.name if isinstance(v, np.dtype) else v for k, v in values.items()}
+        return {"layer": type(self).__name__, **values}
+
+    def __repr__(self) -> str:
+        import inspect
+
+        signature = inspect.signature(type(self))
+        parts = []
+        for name in self.settings:
+            value, parameter = getattr(self, name), signature.parameters[name]
+            value = value.name if isinstance(value, np.dtype) else value
+            if parameter.default is parameter.empty:
+                parts.append(repr(value))
+            elif name == "dtype":
+                parts += ["dtype='float64'"] if value == "float64" else []
+            elif value != parameter.default:
+                parts.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def positive(name: str, value: Any) -> int:
+    """A checked size."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}, expected an integer")
+    if value < 1:
+        raise ValueError(f"{name} is {value}, expected at least 1")
+    return int(value)
+
+
+def one_of(name: str, value: Any, expected: tuple[Any, ...]) -> Any:
+    """A checked choice."""
+    if value not in expected:
+        raise ValueError(f"{name} is {value!r}, expected one of "
+                         f"{', '.join(repr(e) for e in expected)}")
+    return value
+
+
+def require_dtype(name: str, array: Any, dtype: np.dtype[Any]) -> Array:
+    """An array of exactly the layer's dtype: nothing is cast unasked."""
+    array = np.asarray(array)
+    if array.dtype != dtype:
+        raise TypeError(f"{name} has dtype {array.dtype}, expected {dtype}: "
+                        f"cast it with .astype(np.{dtype})")
+    return array
+
+
+def check_lengths(lengths: npt.ArrayLike | None, steps: int, size: int) -> Array | None:
+    """The checked lengths of a batch, or None for full ones."""
+    if lengths is None:
+        return None
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths has dtype {array.dtype}, expected integers")
+    if array.shape != (size,):
+        raise ValueError(f"lengths has shape {array.shape}, expected ({size},)")
+    if size and (array.min() < 0 or array.max() > steps):
+        raise ValueError(f"lengths lie in [{array.min()}, {array.max()}], expected in [0, {steps}]")
+    return array.astype(np.intp)

@@ -1,0 +1,225 @@
+"""A model: layers in a row, a loss, and everything that trains and runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from rnncore import evaluation, files, training
+from rnncore.data import Batch, check_input, make_batch, swapped
+from rnncore.layers import Embedding, Last, Linear
+from rnncore.losses import Loss, LossFunction, get_loss
+from rnncore.network import Layer, Network, State
+from rnncore.parameters import Array
+
+
+class Model(Network):
+    """Layers in a row and a loss, trained by back-propagation through time.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        Recurrent layers, `Linear`, `Embedding` (first only) and `Last`, after which come
+        `Linear` layers alone. They become part of the model: their parameters become views of
+        the model's, and no layer can be in two models.
+    loss : "mse", "cross_entropy", "kl", "bernoulli" or callable, default="mse"
+        The loss of the raw outputs; see `rnncore.losses`.
+    reduction : "mean" or "sum", default="mean"
+        Whether the loss is a mean over valid steps (for "mse": over their elements), or a sum.
+    batch_first : bool, default=False
+        Whether input, output, targets and masks are (B, T, ...) in place of (T, B, ...).
+    seed : int, Generator or None
+        Unless None, all parameters are drawn anew from it, whatever they were before. It also
+        seeds dropout and the shuffling of `fit`.
+
+    Attributes
+    ----------
+    parameters, grads : arrays (n,)
+        All parameters, read-only, and their gradients, writable.
+    tensors : Parameters
+        The same by name: "0.weight_ih_l0" is of the first layer.
+    frozen : frozenset of str
+        The names that are not trained.
+
+    Raises
+    ------
+    TypeError
+        If the layers differ in dtype.
+    ValueError
+        If the layers do not fit one another, or an option is unknown.
+
+    Examples
+    --------
+    >>> import rnncore as rc
+    >>> model = Model([rc.LSTM(3, 8), rc.Linear(8, 2)], loss="cross_entropy", seed=0)
+    >>> x = np.ones((7, 4, 3), np.float32)  # (time, batch, features)
+    >>> loss, state = model.loss_and_grad(x, np.ones((7, 4), int))
+    >>> model.infer(x)[0].shape, model.grads.shape
+    ((7, 4, 2), (434,))
+    """
+
+    fit = training.fit
+    evaluate = evaluation.evaluate
+    save = files.save
+
+    def __init__(self, layers: Sequence[Layer], loss: str | LossFunction | Loss = "mse", *,
+                 reduction: str = "mean", batch_first: bool = False,
+                 seed: int | np.random.Generator | None = None) -> None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction is {reduction!r}, expected 'mean' or 'sum'")
+        self.loss = get_loss(loss)
+        self.reduction = reduction
+        self.batch_first = batch_first
+        self.rng = np.random.default_rng(seed)
+        super().__init__(layers)
+        if seed is not None:
+            for layer in self.layers:
+                layer.reset_parameters(self.rng)
+                layer.reseed(self.rng)
+
+    def forward(self, x: Any, state: State | None = None,
+                lengths: Any = None) -> tuple[Array, State]:
+        """Run x from `state`, keep what `backward` needs; dropout applies in training mode.
+
+        Parameters
+        ----------
+        x : array (T, B, I), (T, I), or integers (T, B), (T,) for an Embedding
+            The sequences, in the dtype of the model; (B, T, ...) with `batch_first`.
+        state : list, optional
+            The initial states as a run returned them, one entry per layer; zeros if None.
+        lengths : integers (B,), optional
+            How many steps of each sequence are real, in any order, 0 included.
+
+        Returns
+        -------
+        y : array (T, B, K), or (B, K) of a model with `Last`
+            The raw outputs, 0 past the end of a sequence.
+        state : list
+            The state at the end of each sequence, one entry per layer, None where it has none.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something is not of the dtype, shape or range described; nothing was run then.
+        """
+        return self._run(x, state, lengths, infer=False)
+
+    def infer(self, x: Any, state: State | None = None,
+              lengths: Any = None) -> tuple[Array, State]:
+        """As `forward`, but keep nothing and never drop out; safe from several threads."""
+        return self._run(x, state, lengths, infer=True)
+
+    def _run(self, x: Any, state: State | None, lengths: Any,
+             infer: bool) -> tuple[Array, State]:
+        x, lengths, batched = check_input(self, x, lengths)
+        swap = batched and self.batch_first
+        y, ends = self.run(swapped(x, swap), self.states(state), lengths, infer)
+        return swapped(y, swap and self.per_step), ends
+
+    def predict(self, x: Any, state: State | None = None, lengths: Any = None) -> Array:
+        """Probabilities by softmax or sigmoid, as the loss has it, or raw outputs.
+
+        The arguments are those of `forward`. Past the end of a sequence predictions are 0.
+        """
+        y, _ = self.infer(x, state, lengths)
+        y = self.loss.predict(y)
+        if lengths is not None and self.per_step:
+            major = swapped(y, self.batch_first)
+            major[np.arange(len(major))[:, None] >= np.asarray(lengths)] = 0
+        return y
+
+    def backward(self, dy: Array, dstate: State | None = None,
+                 input_grad: bool = True) -> tuple[Array | None, State]:
+        """Add the gradients of the last `forward` to `grads`.
+
+        Parameters
+        ----------
+        dy : array
+            The gradient of the outputs, of their shape.
+        dstate : list, optional
+            The gradient of the final states, one entry per layer.
+        input_grad : bool, default=True
+            Whether the gradient of x is wanted. Without it, layers below the lowest one
+            that is trained are left out, and their entries in the result are None.
+
+        Returns
+        -------
+        dx : array, or None for integers or if it is not wanted
+        dstate : list
+            The gradient of the initial states.
+        """
+        dy = np.asarray(dy)
+        swap = self.batch_first and dy.ndim == 3
+        dx, starts = self.run_back(swapped(dy, swap), self.states(dstate), input_grad)
+        batched = dy.ndim == (3 if self.per_step else 2)
+        return None if dx is None else swapped(dx, self.batch_first and batched), starts
+
+    def loss_and_grad(self, x: Any, target: Any, state: State | None = None,
+                      lengths: Any = None, mask: Any = None,
+                      accumulate: bool = False) -> tuple[float, State]:
+        """Run forward and backward; fill `grads` with the gradient of the loss.
+
+        Parameters
+        ----------
+        x, state, lengths
+            As in `forward`.
+        target : array
+            Of the shape and dtype of the outputs; for "cross_entropy" also integer classes
+            (T, B), for "bernoulli" also integers or booleans. A model with `Last` has one
+            target per sequence, (B, K) or (B,).
+        mask : booleans (T, B), or (B,) with `Last`, optional
+            Where the loss counts. It counts neither past the end of a sequence.
+        accumulate : bool, default=False
+            Whether to add to `grads` in place of replacing them.
+
+        Returns
+        -------
+        loss : float
+            With its reduction; 0 if nothing counts.
+        state : list
+            The final states, to be handed to the next call.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something is not of the dtype, shape or range described; nothing was run then.
+        """
+        batch = make_batch(self, x, target, lengths, mask)
+        return self.batch_gradient(batch, state, accumulate)[:2]
+
+    def batch_gradient(self, batch: Batch, state: State | None = None,
+                       accumulate: bool = False) -> tuple[float, State, int]:
+        """`loss_and_grad` of a checked batch; also return how many steps counted."""
+        y, ends = self.run(batch.x, self.states(state), batch.lengths)
+        weights = self.loss.weights(y.shape, batch.valid(), self.reduction)
+        loss, dy = self.loss(y, batch.target, weights)
+        if not accumulate:
+            self.grads.fill(0)
+        self.run_back(dy, [None] * len(self.layers))
+        return loss, ends, int(np.count_nonzero(weights))
+
+    def states(self, state: State | None) -> State:
+        """One entry per layer; refuse a list that does not fit the layers."""
+        if state is None:
+            return [None] * len(self.layers)
+        if not isinstance(state, (list, tuple)) or len(state) != len(self.layers):
+            size = f" of length {len(state)}" if isinstance(state, (list, tuple)) else ""
+            raise ValueError(f"state is a {type(state).__name__}{size}, expected a list of one "
+                             f"entry for each of the {len(self.layers)} layers")
+        for i, (layer, entry) in enumerate(zip(self.layers, state, strict=True)):
+            if entry is not None and isinstance(layer, (Embedding, Last, Linear)):
+                raise ValueError(f"state[{i}] is of a layer without state, {layer!r}, expected "
+                                 "None")
+        return list(state)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Model([{layers}], loss={self.loss.name!r})"
+
+    def __str__(self) -> str:
+        return f"Model with loss {self.loss.name!r}, {self.reduction}\n{self.table()}"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Model is not pickled: use model.save, or copy.deepcopy")
