@@ -214,9 +214,9 @@ def _build(options: argparse.Namespace, parts: Split) -> CharacterModel:
 
     if options.dropout and options.layers == 1:
         raise InputError("--dropout acts between layers, expected --layers 2 or more")
+    if options.threads is not None:
+        rnncore.set_num_threads(options.threads)
     try:
-        if options.threads is not None:
-            rnncore.set_num_threads(options.threads)
         return build_model(
             parts.vocabulary,
             cell=options.cell,
@@ -225,10 +225,10 @@ def _build(options: argparse.Namespace, parts: Split) -> CharacterModel:
             dropout=options.dropout,
             seed=options.seed,
         )
-    except MemoryError:
-        raise InputError("this model needs more memory than there is") from None
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"cannot build this model: {error}") from None
+    except (MemoryError, OverflowError, ValueError) as error:
+        size = f"--layers {options.layers} --hidden {options.hidden}"
+        reason = str(error) or "not enough memory"
+        raise InputError(f"cannot build a model of {size}: {reason}") from None
 
 
 def _describe(corpus: Corpus, parts: Split, model: CharacterModel, plan: Plan) -> None:

@@ -8,8 +8,7 @@ sequences (x_i, y_i) of any lengths, or as an iterable of batches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from rnncore.model import Model
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Checked, time-major sequences and their targets.
 
     `target` and `mask` go by steps, (T, B, ...), or by sequences, (B, ...). `columns` are the
@@ -163,7 +161,7 @@ class ArrayData:
             return
         order = np.arange(self.rows) if rng is None else rng.permutation(self.rows)
         for start in range(0, self.rows, size):
-            yield replace(self.batch, columns=order[start : start + size])
+            yield self.batch._replace(columns=order[start : start + size])
 
     def updates(self, size: int, steps: int | None) -> int | None:
         pieces = 1 if steps is None else max(1, -(-len(self.batch.x) // steps))

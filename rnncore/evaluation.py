@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnncore.data import Data, arrange
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 _KEPT = 2**22
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """The loss of a model on data, and its accuracy where the loss has one.
 
     Attributes
@@ -27,17 +25,17 @@ class Evaluation:
     accuracy : float or None
         The share of steps (or sequences) whose integer class has the largest output; for
         "bernoulli" the share of elements on their side of 1/2; None for other targets.
-    count : int
+    counted : int
         How many steps (or sequences) counted.
     """
 
     loss: float
     accuracy: float | None
-    count: int
+    counted: int
 
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy={self.accuracy:.4g}"
-        return f"Evaluation(loss={self.loss:.6g}{accuracy}, count={self.count})"
+        return f"Evaluation(loss={self.loss:.6g}{accuracy}, counted={self.counted})"
 
 
 def evaluate(model: Model, data: Any, *, batch_size: int = 32) -> Evaluation:
@@ -65,7 +63,7 @@ def evaluate(model: Model, data: Any, *, batch_size: int = 32) -> Evaluation:
     >>> import numpy as np, rnncore as rc
     >>> model = rc.Model([rc.GRU(3, 8), rc.Last(), rc.Linear(8, 2)], "cross_entropy", seed=0)
     >>> x, y = np.zeros((5, 4, 3), np.float32), np.zeros(4, int)
-    >>> model.evaluate((x, y)).count
+    >>> model.evaluate((x, y)).counted
     4
     """
     check_count("batch_size", batch_size)

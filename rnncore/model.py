@@ -9,9 +9,9 @@ import numpy as np
 
 from rnncore import evaluation, files, training
 from rnncore.data import Batch, check_input, make_batch, swapped
-from rnncore.layers import Embedding, Last, Linear
+from rnncore.layers import Embedding, Last, Layer, Linear
 from rnncore.losses import Loss, LossFunction, get_loss
-from rnncore.network import Layer, Network, State
+from rnncore.network import Network, State
 from rnncore.parameters import Array
 
 
@@ -132,7 +132,7 @@ class Model(Network):
 
     def backward(self, dy: Array, dstate: State | None = None,
                  input_grad: bool = True) -> tuple[Array | None, State]:
-        """Add the gradients of the last `forward` to `grads`.
+        """Add the gradients of the last `forward` to `grads`; `grads.fill(0)` clears them.
 
         Parameters
         ----------

@@ -6,37 +6,16 @@ import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from rnncore.layers import Embedding, Last, Linear
+from rnncore.layers import Embedding, Last, Layer, Linear
 from rnncore.optim import clip_norm
 from rnncore.parameters import Array, Parameters
 
 State = list[Any]  # one entry per layer, None for layers that have no state
-
-
-class Layer(Protocol):
-    """What a model needs of a layer."""
-
-    parameters: Parameters
-    training: bool
-
-    @property
-    def input_size(self) -> int | None: ...
-    @property
-    def output_size(self) -> int | None: ...
-    @property
-    def dtype(self) -> np.dtype[Any] | None: ...
-    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]: ...
-    def backward(self, dy: Any, dstate: Any = None,
-                 input_grad: bool = True) -> tuple[Array | None, Any]: ...
-    def infer(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Array, Any]: ...
-    def reset_parameters(self, rng: np.random.Generator) -> None: ...
-    def reseed(self, rng: np.random.Generator) -> None: ...
-    def config(self) -> dict[str, Any]: ...
 
 
 class Network:
@@ -174,13 +153,14 @@ class Network:
     def run_back(self, dy: Array, dstate: State,
                  input_grad: bool = False) -> tuple[Array | None, State]:
         """Add to the gradients; go back no further than there is something to train."""
-        grad: Array | None = dy
+        dx: Array | None = None
         starts: State = [None] * len(self.layers)
         lowest = 0 if input_grad else self._lowest_trained()
         for i in reversed(range(lowest, len(self.layers))):
-            grad, starts[i] = self.layers[i].backward(grad, dstate[i], input_grad or i > lowest)
+            dx, starts[i] = self.layers[i].backward(dy, dstate[i], input_grad or i > lowest)
+            dy = dy if dx is None else dx
         self._clear_frozen()
-        return grad if input_grad else None, starts
+        return dx if input_grad else None, starts
 
     def _lowest_trained(self) -> int:
         trained = (int(n.split(".")[0]) for n in self.tensors if n not in self.frozen)
@@ -188,16 +168,16 @@ class Network:
 
     def table(self) -> str:
         """Layers, shapes and numbers of parameters, a line for each."""
-        rows = [("layer", "shape", "parameters")]
+        rows = [("layer", "shape", "parameters", "")]
         for i, layer in enumerate(self.layers):
-            rows.append((f"{i}  {layer!r}", "", f"{layer.parameters.size:,}"))
+            rows.append((f"{i}  {layer!r}", "", f"{layer.parameters.size:,}", ""))
             for name, values in layer.parameters.items():
-                count = f"{values.size:,}{' frozen' if f'{i}.{name}' in self.frozen else ''}"
-                rows.append((f"   .{name}", str(values.shape), count))
-        rows.append((f"total, {self.dtype}", "", f"{self.tensors.size:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip()
-                         for a, b, c in rows)
+                mark = "frozen" if f"{i}.{name}" in self.frozen else ""
+                rows.append((f"   .{name}", str(values.shape), f"{values.size:,}", mark))
+        rows.append((f"total, {self.dtype}", "", f"{self.tensors.size:,}", ""))
+        wide, shape, count = (max(len(row[column]) for row in rows) for column in range(3))
+        return "\n".join(f"{a:<{wide}}  {b:<{shape}}  {c:>{count}}  {d}".rstrip()
+                         for a, b, c, d in rows)
 
 
 def _check_layers(layers: tuple[Layer, ...]) -> None:

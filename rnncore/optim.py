@@ -25,8 +25,7 @@ from rnncore.parameters import Array, Parameters, uninterrupted
 # than a second-level cache; large enough to hide the cost of the calls.
 _BLOCK = 16384
 
-# As torch.nn.utils.clip_grad_norm_, so that trainings agree.
-_CLIP_EPSILON = 1e-6
+_CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_, so that trainings agree
 
 
 class Trainable(Protocol):
@@ -37,10 +36,8 @@ class Trainable(Protocol):
 
 
 class Optimizer:
-    """What the optimizers share: blocks, moments, counts of steps.
-
-    An optimizer belongs to the model of its first `step`. A frozen parameter is passed over:
-    its moments and its count of steps stay as they are.
+    """What the optimizers share: they belong to the model of their first `step`, and pass over
+    frozen parameters, whose moments and counts of steps stay as they are.
 
     Parameters
     ----------
@@ -168,7 +165,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Gradient descent by adaptive moments (Kingma & Ba 2015).
+    """Adaptive moments (Kingma & Ba 2015).
 
     Parameters
     ----------
@@ -224,7 +221,8 @@ def clip_norm(grads: Array, max_norm: float, on_nonfinite: str = "raise",
               tensors: Parameters | None = None) -> float:
     """Scale gradients in place so that their norm is at most `max_norm` (Pascanu et al. 2013).
 
-    The norm is accumulated in float64: an exploding float32 gradient has its true norm.
+    The norm is accumulated in float64: an exploding float32 gradient has its true norm. The
+    factor is PyTorch's, max_norm / (norm + 1e-6).
 
     Parameters
     ----------

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from rnncore.network import State
 
 
-@dataclass
 class History:
     """What happened in a `fit`.
 
@@ -35,12 +33,13 @@ class History:
         Updates left out because a loss or gradient was not finite.
     """
 
-    loss: list[float] = field(default_factory=list)
-    valid_loss: list[float] = field(default_factory=list)
-    valid_accuracy: list[float] = field(default_factory=list)
-    update_loss: list[float] = field(default_factory=list)
-    grad_norm: list[float] = field(default_factory=list)
-    skipped: int = 0
+    def __init__(self) -> None:
+        self.loss: list[float] = []
+        self.valid_loss: list[float] = []
+        self.valid_accuracy: list[float] = []
+        self.update_loss: list[float] = []
+        self.grad_norm: list[float] = []
+        self.skipped = 0
 
     def __repr__(self) -> str:
         last = {"loss": self.loss, "valid_loss": self.valid_loss}
@@ -131,8 +130,7 @@ def fit(model: Model, data: Any, *, valid: Any = None, epochs: int = 1, batch_si
     return history
 
 
-@dataclass(frozen=True)
-class _Rules:
+class _Rules(NamedTuple):
     """What an update goes by."""
 
     optimizer: Optimizer

@@ -167,7 +167,7 @@ def refused(argv, capsys):
         (["--cell", "tanh"], "argument --cell: invalid choice: 'tanh'"),
         (["--dropout", "0.5", "--layers", "1"], "--dropout acts between layers, expected"),
         (["--tempo", "3"], "unrecognized arguments: --tempo"),
-        (["--hidden", "1000000000000"], "memory"),
+        (["--hidden", "1000000000000"], "cannot build a model of --layers 2 --hidden 10000"),
     ],
 )
 def test_wrong_options_of_train(text, out, capsys, options, message):

@@ -80,8 +80,8 @@ def test_value_and_gradient(name, reduction, kind, rng):
     for index in np.ndindex(z.shape):
         step = np.zeros_like(z)
         step[index] = 1e-5
-        difference = loss.value(z + step, target, weights) - loss.value(z - step, target, weights)
-        assert gradient[index] == pytest.approx(difference / 2e-5, abs=1e-8)
+        up, down = (loss.value(z + s, target, weights) for s in (step, -step))
+        assert gradient[index] == pytest.approx((up - down) / 2e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -209,18 +209,18 @@ SHAPE, F32, F64 = (T, B, K), np.dtype(np.float32), np.dtype(np.float64)
 @pytest.mark.parametrize(
     ("name", "target", "error", "message"),
     [
-        ("mse", np.zeros(SHAPE), TypeError, r"target has dtype float64, expected float32: cast"),
+        ("mse", np.zeros(SHAPE), TypeError, r"target has dtype float64, expected float32"),
         ("mse", np.zeros(SHAPE, int), TypeError, "target has dtype int64, expected float32"),
         ("mse", np.zeros((T, B), F32), ValueError, r"shape \(5, 3\), expected \(5, 3, 4\)"),
         ("kl", np.zeros((T, B), int), TypeError, "target has dtype int64, expected float32"),
-        ("kl", np.full(SHAPE, -1, F32), ValueError, "target holds -1.0, expected values from 0"),
-        ("cross_entropy", np.full((T, B), K), ValueError, "holds 4, expected values from 0 to 3"),
+        ("kl", np.full(SHAPE, -1, F32), ValueError, "target holds -1.0, expected values from"),
+        ("cross_entropy", np.full((T, B), K), ValueError, "holds 4, expected values from 0 to"),
         ("cross_entropy", np.full((T, B), -1), ValueError, "target holds -1, expected values"),
         ("cross_entropy", np.zeros(SHAPE, int), ValueError, r"expected \(5, 3\) of classes"),
         ("cross_entropy", np.zeros((T, B), F32), ValueError, r"expected \(5, 3, 4\)"),
         ("cross_entropy", np.zeros((T, B), bool), TypeError, "target has dtype bool"),
         ("cross_entropy", np.zeros(SHAPE), TypeError, "target has dtype float64"),
-        ("bernoulli", np.full(SHAPE, 2), ValueError, "target holds 2, expected values from 0 to"),
+        ("bernoulli", np.full(SHAPE, 2), ValueError, "target holds 2, expected values from 0"),
         ("bernoulli", np.full(SHAPE, np.nan, F32), ValueError, "target holds nan"),
         ("bernoulli", np.zeros(SHAPE), TypeError, "target has dtype float64, expected float32"),
         ("bernoulli", np.zeros((T, B, 1), F32), ValueError, r"target has shape \(5, 3, 1\)"),
@@ -248,12 +248,12 @@ def test_a_function_as_a_loss(rng):
 
 def test_a_function_must_give_a_gradient_of_the_outputs():
     loss = get_loss(lambda output, target, weights: (0.0, np.zeros(3)))
-    with pytest.raises(ValueError, match=r"gradient of the loss has shape \(3,\), expected \(1, 2"):
+    with pytest.raises(ValueError, match=r"gradient of the loss has shape \(3,\), expected"):
         loss(np.zeros((1, 2)), np.zeros((1, 2)), np.ones(1))
     with pytest.raises(ValueError, match=r"target has shape \(2,\), expected \(5, 3, ...\)"):
         loss.check(SHAPE, F64, np.zeros(2), None)
 
 
 def test_an_unknown_name():
-    with pytest.raises(ValueError, match="loss is 'l2', expected 'mse', 'cross_entropy', 'kl', "):
+    with pytest.raises(ValueError, match="loss is 'l2', expected 'mse', 'cross_entropy', 'kl'"):
         get_loss("l2")

@@ -101,7 +101,7 @@ def test_frozen_parameters_and_their_moments_stay(make):
     model.step(optimizer, 1.0)
     after, part = optimizer.state_dict(), model.tensors.slice("b")
     assert (model.tensors["b"] == weights["b"]).all()
-    assert (model.tensors["a"] != weights["a"]).all() and (model.tensors["c"] != weights["c"]).all()
+    assert all((model.tensors[name] != weights[name]).all() for name in "ac")
     assert after["steps"].tolist() == [2, 1, 2]
     for name in state.keys() - {"steps"}:
         assert (after[name][part] == state[name][part]).all()
@@ -171,7 +171,7 @@ def test_an_optimizer_belongs_to_one_model(make):
     optimizer, other = make(), Model({"a": (4,), "b": (2, 2), "c": (4,)})
     Model().step(optimizer, 1.0)
     before = other.tensors.values.copy()
-    with pytest.raises(ValueError, match="belongs to another model than this one of 12 float64"):
+    with pytest.raises(ValueError, match="belongs to another model than this one of 12"):
         other.step(optimizer, 1.0)
     with pytest.raises(ValueError, match="than this one of 11 float32 elements"):
         Model(dtype=np.float32).step(optimizer, 1.0)
@@ -257,7 +257,7 @@ def test_clip_norm_of_zero_and_of_nothing():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_policies_for_gradients_that_are_not_finite(bad):
     grads = np.array([3.0, bad, 4.0])
-    with pytest.raises(FloatingPointError, match="gradient of grads is not finite in 1 of 3 el"):
+    with pytest.raises(FloatingPointError, match="gradient of grads is not finite in 1 of 3"):
         rc.clip_norm(grads, 1.0)
     tensors = Parameters({"a": (1,), "b": (2,)}, np.float64)
     with pytest.raises(FloatingPointError, match="gradient of b is not finite in 1 of 2 elem"):
@@ -273,8 +273,8 @@ def test_policies_for_gradients_that_are_not_finite(bad):
     [
         (np.ones(2), 0.0, "raise", ValueError, "max_norm is 0.0, expected a number above 0"),
         (np.ones(2), math.nan, "raise", ValueError, "max_norm is nan"),
-        (np.ones(2), 1.0, "stop", ValueError, "on_nonfinite is 'stop', expected raise, skip or"),
-        (np.ones(2, int), 1.0, "raise", TypeError, "grads has dtype int64, expected float32 or"),
+        (np.ones(2), 1.0, "stop", ValueError, "on_nonfinite is 'stop', expected raise, skip"),
+        (np.ones(2, int), 1.0, "raise", TypeError, "grads has dtype int64, expected float32"),
         (np.ones((2, 3)).T, 1.0, "raise", ValueError, "not a writable C-contiguous array"),
         (Model().tensors.values, 1.0, "raise", ValueError, "not a writable C-contiguous array"),
     ],

@@ -269,7 +269,7 @@ def test_divergence_keeps_the_best(model, parts, tmp_path, monkeypatch):
 
     def diverge(max_norm):
         calls.append(max_norm)
-        if len(calls) > 5:
+        if len(calls) > 8:  # in the second epoch
             raise FloatingPointError("gradient of 1.weight_hh_l0 is not finite")
         return clip_norm(max_norm)
 

@@ -67,7 +67,7 @@ cdef int backward(Run run, Buffers *buffers, const void **finals, void **initial
     cdef Py_ssize_t number, direction, index, row, states
     cdef Py_ssize_t stride = run.strides[run.plan.n_layers]
     cdef const Batch *batch = &run.sequences.batch
-    cdef const Layer *layer
+    cdef const Layer *layer = run.plan.layers
     cdef Tape *tape
     cdef Boundary boundary
     cdef int letter

@@ -58,9 +58,9 @@ cdef class Run:
     cdef void carve(self, Arena *arena) noexcept nogil:
         """The memory of a forward pass that keeps everything for the backward pass."""
         cdef Py_ssize_t layer, index, direction, rows = self.sequences.rows
-        cdef const Layer *plan
-        cdef Tape *tape
-        self.strides[0] = self.plan.layers[0].ldx
+        cdef const Layer *plan = self.plan.layers
+        cdef Tape *tape = self.tapes
+        self.strides[0] = plan.ldx
         self.inputs[0] = take(arena, rows * self.strides[0] * self.item)
         for layer in range(self.plan.n_layers):
             for direction in range(self.plan.directions):

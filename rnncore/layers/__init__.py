@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnncore.layers.base import Layer
-from rnncore.layers.cells import RNN, IdentityRNN, IndRNN, MinGRU
-from rnncore.layers.gated import GRU, LSTM, UGRNN, IntersectionRNN
+from rnncore.layers.gated import GRU, LSTM, UGRNN, IntersectionRNN, MinGRU
 from rnncore.layers.recurrent import Recurrent
-from rnncore.layers.simple import Embedding, Last, Linear
+from rnncore.layers.stateless import Embedding, Last, Linear
+from rnncore.layers.vanilla import RNN, IdentityRNN, IndRNN
 
 __all__ = ["GRU", "LAYERS", "LSTM", "RNN", "UGRNN", "Embedding", "IdentityRNN", "IndRNN",
            "IntersectionRNN", "Last", "Layer", "Linear", "MinGRU", "Recurrent", "build"]

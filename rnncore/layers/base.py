@@ -5,6 +5,7 @@ A layer maps an array to an array: `forward` keeps what `backward` needs, `infer
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -100,20 +101,22 @@ class Layer:
         return {"layer": type(self).__name__, **values}
 
     def __repr__(self) -> str:
-        import inspect
-
-        signature = inspect.signature(type(self))
+        known = _constructor_arguments(type(self))
         parts = []
-        for name in self.settings:
-            value, parameter = getattr(self, name), signature.parameters[name]
-            value = value.name if isinstance(value, np.dtype) else value
-            if parameter.default is parameter.empty:
-                parts.append(repr(value))
-            elif name == "dtype":
-                parts += ["dtype='float64'"] if value == "float64" else []
-            elif value != parameter.default:
-                parts.append(f"{name}={value!r}")
+        for name, value in self.config().items():
+            if name == "layer" or value == known[name].default or value == "float32":
+                continue
+            required = known[name].default is inspect.Parameter.empty
+            parts.append(repr(value) if required else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _constructor_arguments(kind: type) -> dict[str, inspect.Parameter]:
+    """The arguments of a class's constructor and of those it hands options on to."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in reversed(kind.__mro__):
+        found.update(inspect.signature(base.__init__).parameters)  # type: ignore[misc]
+    return found
 
 
 def positive(name: str, value: Any) -> int:

@@ -1,40 +1,42 @@
-"""The gated recurrent layers: UGRNN, GRU, LSTM and its relatives, +RNN."""
+"""Gated recurrent layers: MinGRU, UGRNN, GRU, LSTM and its relatives, +RNN."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from rnncore.layers.base import one_of
+from rnncore.layers.options import Cell, Options
 from rnncore.layers.recurrent import Recurrent
 
 
-class Gated(Recurrent):
-    """Cells with gates that keep the state, whose biases begin at `forget_bias`."""
+class MinGRU(Recurrent):
+    """The minimal GRU: gates from x alone, ``h_t = (1 - z_t) h_{t-1} + z_t k_t`` with
+    ``z_t = sigmoid(W_z x_t + b_z)``, ``k_t = f(W_k x_t + b_k)`` (Feng et al., 2024).
 
-    keep_rows: tuple[int, ...] = ()  # the blocks of bias_ih that keep the state
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers, bidirectional, residual, taps, dropout, bias,
+    batch_first, dtype, seed
+        As in `RNN`; one tap only. Rows of the weights: z, k.
+    candidate : {"identity", "tanh"}, default="identity"
+        The function f.
 
-    def __init__(self, cell: str, input_size: int, hidden_size: int, forget_bias: float,
-                 **options: Any) -> None:
-        self.forget_bias = float(forget_bias)
-        super().__init__(cell, input_size, hidden_size, **options)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MinGRU(3, 5, seed=0).forward(np.ones((7, 2, 3), np.float32))[0].shape
+    (7, 2, 5)
+    """
 
-    def _initial_biases(self) -> list[tuple[str, int, float]]:
-        if not self.bias:
-            return []
-        result = []
-        for suffix in self._suffixes():
-            for row in self.keep_rows:
-                result.append((f"bias_ih{suffix}", row, self.forget_bias))
-                if self.two_biases:  # their sum is what matters
-                    result.append((f"bias_hh{suffix}", self._h_row(row), 0.0))
-        return result
+    settings = (*Recurrent.settings, "candidate")
 
-    def _h_row(self, row: int) -> int:
-        """The block of bias_hh that belongs to a block of bias_ih."""
-        return self.h_rows.index(self.x_rows[row])
+    def __init__(self, input_size: int, hidden_size: int, *, candidate: str = "identity",
+                 **options: Unpack[Options]) -> None:
+        self.candidate = one_of("candidate", candidate, ("identity", "tanh"))
+        super().__init__(Cell(f"mingru_{candidate}", "zk"), input_size, hidden_size, **options)
 
 
-class UGRNN(Gated):
+class UGRNN(Recurrent):
     """The update gate RNN (Collins, Sohl-Dickstein & Sussillo, 2017).
 
     ``c = f(W_c x_t + U_c h_{t-1} + b_c)``, ``g = sigmoid(W_g x_t + U_g h_{t-1} + b_g)``,
@@ -56,14 +58,13 @@ class UGRNN(Gated):
     (7, 2, 5)
     """
 
-    x_rows = h_rows = "kg"
-    keep_rows = (1,)
     settings = (*Recurrent.settings, "activation", "forget_bias")
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh",
-                 forget_bias: float = 1.0, **options: Any) -> None:
+                 forget_bias: float = 1.0, **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ("tanh", "relu"))
-        super().__init__(f"ugrnn_{activation}", input_size, hidden_size, forget_bias, **options)
+        super().__init__(Cell(f"ugrnn_{activation}", "kg", "kg", keep="g"), input_size,
+                         hidden_size, forget_bias=forget_bias, **options)
 
 
 class GRU(Recurrent):
@@ -87,20 +88,20 @@ class GRU(Recurrent):
     (7, 2, 5)
     """
 
-    two_biases = True
     settings = (*Recurrent.settings, "reset")
 
     def __init__(self, input_size: int, hidden_size: int, *, reset: str = "after",
-                 **options: Any) -> None:
+                 **options: Unpack[Options]) -> None:
         self.reset = one_of("reset", reset, ("after", "before"))
-        # The candidate has one block for both products, or one for each: m from x, q from h.
-        self.x_rows, self.h_rows = ("rzm", "rzq") if reset == "after" else ("rzn", "rzn")
-        if reset == "before" and len(tuple(options.get("taps", (1,)))) > 1:
+        if reset == "before" and len(options.get("taps", (1,))) > 1:
             raise ValueError(f"taps is {options['taps']}, expected one with reset='before'")
-        super().__init__(f"gru_{reset}", input_size, hidden_size, **options)
+        # The candidate has one block for both products, or one for each: m from x, q from h.
+        x_rows, h_rows = ("rzm", "rzq") if reset == "after" else ("rzn", "rzn")
+        super().__init__(Cell(f"gru_{reset}", x_rows, h_rows, two_biases=True), input_size,
+                         hidden_size, **options)
 
 
-class LSTM(Gated):
+class LSTM(Recurrent):
     """Long short-term memory (Hochreiter & Schmidhuber, 1997).
 
     ``i, f, o = sigmoid(W x_t + b_ih + U h_{t-1} + b_hh)``, ``g = tanh(...)``,
@@ -130,24 +131,24 @@ class LSTM(Gated):
     ((7, 2, 5), (2, 2, 5), (2, 2, 5))
     """
 
-    two_biases = True
-    state_names = ("h", "c")
     settings = (*Recurrent.settings, "forget", "peephole", "forget_bias")
 
     def __init__(self, input_size: int, hidden_size: int, *, forget: str = "gate",
-                 peephole: str | None = None, forget_bias: float = 1.0, **options: Any) -> None:
+                 peephole: str | None = None, forget_bias: float = 1.0,
+                 **options: Unpack[Options]) -> None:
         self.forget = one_of("forget", forget, ("gate", "none", "coupled"))
         self.peephole = one_of("peephole", peephole, (None, "diagonal", "cell"))
-        self.x_rows = "ifgo" if forget == "gate" else "igo"
-        self.h_rows = self.x_rows.replace("g", "") if peephole == "cell" else self.x_rows
-        self.keep_rows = (1,) if forget == "gate" else ()
-        self.units = "weight_ph" if peephole == "diagonal" else None
-        parts = ["lstm", *([forget] if forget != "gate" else []), *([peephole] if peephole else [])]
-        super().__init__("_".join(parts), input_size, hidden_size, forget_bias,
-                         unit_rows=3 if forget == "gate" else 2, **options)
+        name = "_".join(["lstm", *([forget] if forget != "gate" else []),
+                         *([peephole] if peephole else [])])
+        gates = "ifgo" if forget == "gate" else "igo"
+        super().__init__(
+            Cell(name, gates, gates.replace("g", "") if peephole == "cell" else gates, "hc",
+                 two_biases=True, units="weight_ph" if peephole == "diagonal" else "",
+                 unit_rows=len(gates) - 1, keep="f" if forget == "gate" else ""),
+            input_size, hidden_size, forget_bias=forget_bias, **options)
 
 
-class IntersectionRNN(Gated):
+class IntersectionRNN(Recurrent):
     """+RNN, the intersection RNN (Collins, Sohl-Dickstein & Sussillo, 2017).
 
     Gated through time and through depth: ``h_t = g_h h_{t-1} + (1 - g_h) tanh(h_in)`` is carried
@@ -169,16 +170,15 @@ class IntersectionRNN(Gated):
     (7, 2, 5)
     """
 
-    x_rows = h_rows = "vkdg"
-    keep_rows = (2, 3)
     settings = (*Recurrent.settings, "forget_bias")
 
     def __init__(self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0,
-                 **options: Any) -> None:
+                 **options: Unpack[Options]) -> None:
         if input_size != hidden_size:
             raise ValueError(f"input_size is {input_size}, expected hidden_size = {hidden_size}: "
                              "x reaches the output directly (put a Linear before)")
         if options.get("bidirectional") and options.get("num_layers", 1) > 1:
             raise ValueError("bidirectional is True, expected False with num_layers > 1: a second "
                              "layer's input would be twice as wide as its state")
-        super().__init__("plusrnn", input_size, hidden_size, forget_bias, **options)
+        super().__init__(Cell("plusrnn", "vkdg", "vkdg", keep="dg"), input_size, hidden_size,
+                         forget_bias=forget_bias, **options)

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncore.layers.base import Array, Layer, State, check_lengths, one_of, positive
-from rnncore.layers.cells import ACTIVATIONS
+from rnncore.layers.vanilla import ACTIVATIONS
+from rnncore.layers.options import Cell
 from rnncore.layers.recurrent import Recurrent
 
 
@@ -37,7 +38,6 @@ class Linear(Recurrent):
     (7, 4, 2)
     """
 
-    state_names = ()
     settings = ("input_size", "output_size", "activation", "residual", "bias", "dtype")
 
     def __init__(self, input_size: int, output_size: int, *, activation: str = "identity",
@@ -48,8 +48,8 @@ class Linear(Recurrent):
         if residual and input_size != output_size:
             raise ValueError(f"residual is True, expected input_size = output_size, got "
                              f"{input_size} and {output_size}")
-        super().__init__(f"linear_{activation}", input_size, output_size, residual=residual,
-                         bias=bias, dtype=dtype, seed=seed, past=0)
+        super().__init__(Cell(f"linear_{activation}", states=""), input_size, output_size,
+                         residual=residual, bias=bias, dtype=dtype, seed=seed)
         self._shape: tuple[int, ...] = ()
 
     def _names(self, suffix: str) -> Any:
@@ -183,8 +183,8 @@ def _past_end(lengths: npt.ArrayLike | None, x: Array) -> Array | None:
         return None
     if x.ndim != 2:
         raise ValueError(f"x has shape {x.shape}, expected (time, batch) beside lengths")
-    checked = check_lengths(lengths, x.shape[0], x.shape[1])
-    return np.arange(x.shape[0])[:, None] >= checked
+    ends: Array | None = check_lengths(lengths, x.shape[0], x.shape[1])
+    return None if ends is None else np.arange(x.shape[0])[:, None] >= ends
 
 
 class Last(Layer):

@@ -1,10 +1,11 @@
-"""The recurrent layers, one class per cell."""
+"""Recurrent layers without gates: RNN, IndRNN, the identity map."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from rnncore.layers.base import one_of, positive
+from rnncore.layers.options import Cell, Options
 from rnncore.layers.recurrent import Recurrent
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
@@ -60,13 +61,11 @@ class RNN(Recurrent):
     (7, 2, 3)
     """
 
-    h_rows = "a"
-    two_biases = True
     settings = (*Recurrent.settings, "activation", "form", "skip", "skip_scale")
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh",
                  form: str = "elman", skip: int | None = None, skip_scale: float = 1.0,
-                 **options: Any) -> None:
+                 **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ACTIVATIONS)
         self.form = one_of("form", form, ("elman", "pascanu"))
         self.skip, self.skip_scale = skip, float(skip_scale)
@@ -76,8 +75,8 @@ class RNN(Recurrent):
             if form != "elman":
                 raise ValueError(f"skip is {skip}, expected None with form={form!r}")
             cell = "rnn_skip"
-        super().__init__(f"{cell}_{activation}", input_size, hidden_size, lag=self.skip,
-                         scale=self.skip_scale, **options)
+        super().__init__(Cell(f"{cell}_{activation}", h_rows="a", two_biases=True, lag=self.skip,
+                              scale=self.skip_scale), input_size, hidden_size, **options)
 
 
 class IndRNN(Recurrent):
@@ -97,13 +96,13 @@ class IndRNN(Recurrent):
     (7, 2, 5)
     """
 
-    units = "weight_hh"
     settings = (*Recurrent.settings, "activation")
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "relu",
-                 **options: Any) -> None:
+                 **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ACTIVATIONS)
-        super().__init__(f"indrnn_{activation}", input_size, hidden_size, unit_rows=1, **options)
+        super().__init__(Cell(f"indrnn_{activation}", units="weight_hh", unit_rows=1),
+                         input_size, hidden_size, **options)
 
 
 class IdentityRNN(Recurrent):
@@ -126,34 +125,6 @@ class IdentityRNN(Recurrent):
     settings = (*Recurrent.settings, "activation")
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh",
-                 **options: Any) -> None:
+                 **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ACTIVATIONS)
-        super().__init__(f"identity_{activation}", input_size, hidden_size, **options)
-
-
-class MinGRU(Recurrent):
-    """The minimal GRU: gates from x alone, ``h_t = (1 - z_t) h_{t-1} + z_t k_t`` with
-    ``z_t = sigmoid(W_z x_t + b_z)``, ``k_t = f(W_k x_t + b_k)`` (Feng et al., 2024).
-
-    Parameters
-    ----------
-    input_size, hidden_size, num_layers, bidirectional, residual, taps, dropout, bias,
-    batch_first, dtype, seed
-        As in `RNN`; one tap only. Rows of the weights: z, k.
-    candidate : {"identity", "tanh"}, default="identity"
-        The function f.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> MinGRU(3, 5, seed=0).forward(np.ones((7, 2, 3), np.float32))[0].shape
-    (7, 2, 5)
-    """
-
-    x_rows = "zk"
-    settings = (*Recurrent.settings, "candidate")
-
-    def __init__(self, input_size: int, hidden_size: int, *, candidate: str = "identity",
-                 **options: Any) -> None:
-        self.candidate = one_of("candidate", candidate, ("identity", "tanh"))
-        super().__init__(f"mingru_{candidate}", input_size, hidden_size, **options)
+        super().__init__(Cell(f"identity_{activation}"), input_size, hidden_size, **options)

@@ -1,0 +1,93 @@
+"""The line between the user's arrays and the engine's: checks on the way in, shapes both ways.
+
+Everything is checked here, before the GIL is released; below nothing can fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnncore.layers.base import Array, State, require_dtype
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What the arrays of one stack of recurrent layers look like from outside.
+
+    `letters` name the states; `rows` is layers * directions, `past` the steps a state holds.
+    """
+
+    dtype: np.dtype[Any]
+    batch_first: bool
+    letters: str
+    rows: int
+    past: int
+    hidden: int
+
+    def batch(self, name: str, x: Any, features: int) -> tuple[Array, bool]:
+        """x as (T, B, features) with contiguous features, and whether it was one sequence."""
+        x = require_dtype(name, x, self.dtype)
+        order = "batch, time" if self.batch_first else "time, batch"
+        if x.ndim not in (2, 3) or x.shape[-1] != features:
+            raise ValueError(f"{name} has shape {x.shape}, expected ({order}, {features}) or "
+                             f"(time, {features})")
+        single = x.ndim == 2
+        x = x[:, None] if single else x.swapaxes(0, 1) if self.batch_first else x
+        # The engine takes steps and rows at any distance, but whole elements apart.
+        if x.strides[2] != x.itemsize or any(s % x.itemsize for s in x.strides) \
+                or not x.flags.aligned:
+            x = np.ascontiguousarray(x)
+        return x, single
+
+    def unbatch(self, y: Array, single: bool) -> Array:
+        """y (T, B, features) as the user laid out x."""
+        if single:
+            return y[:, 0]
+        return y.swapaxes(0, 1) if self.batch_first else y
+
+    def target(self, out: Any, x: Array, features: int, single: bool) -> Array:
+        """A checked `out` as (T, B, features)."""
+        blank = np.broadcast_to(self.dtype.type(0), (*x.shape[:2], features))
+        shape = self.unbatch(blank, single).shape
+        if not isinstance(out, np.ndarray) or out.dtype != self.dtype or out.shape != shape:
+            raise ValueError(f"out is {getattr(out, 'dtype', type(out).__name__)} of shape "
+                             f"{getattr(out, 'shape', None)}, expected {self.dtype} of shape "
+                             f"{shape}")
+        if not out.flags.c_contiguous or not out.flags.writeable or not out.flags.aligned:
+            raise ValueError("out is not contiguous, aligned and writable, expected all three")
+        if np.may_share_memory(out, x):
+            raise ValueError("out shares memory with x, expected an array of its own")
+        return out[:, None] if single else out.swapaxes(0, 1) if self.batch_first else out
+
+    def states(self, name: str, state: State, size: int,
+               single: bool) -> tuple[Array, ...] | None:
+        """The given states as contiguous (layers * directions, D, B, H), or None."""
+        if state is None:
+            return None
+        parts = state if len(self.letters) > 1 else (state,)
+        if not isinstance(parts, (tuple, list)) or len(parts) != len(self.letters):
+            raise TypeError(f"{name} is {type(state).__name__}, expected a tuple "
+                            f"({', '.join(self.letters)})")
+        shape = (self.rows, *([self.past] if self.past > 1 else []), *([] if single else [size]),
+                 self.hidden)
+        result = []
+        for letter, part in zip(self.letters, parts, strict=True):
+            label = f"{name}[{letter}]" if len(parts) > 1 else name
+            part = require_dtype(label, part, self.dtype)
+            if part.shape != shape:
+                raise ValueError(f"{label} has shape {part.shape}, expected {shape}")
+            part = np.require(part, requirements=["C", "A"])
+            result.append(part.reshape(self.rows, self.past, size, self.hidden))
+        return tuple(result)
+
+    def public_state(self, states: tuple[Array, ...], single: bool) -> State:
+        """The engine's states as the user knows them; None where there are none."""
+        def shaped(array: Array) -> Array:
+            array = array if self.past > 1 else array[:, 0]
+            return array[..., 0, :] if single else array
+
+        parts = tuple(map(shaped, states))
+        return parts if len(parts) > 1 else parts[0] if parts else None
