@@ -1,50 +1,67 @@
-"""The compiled half of the build: Cython modules, one of them linked with the C kernels."""
+"""The compiled half of the build; pyproject.toml has the rest.
+
+Every Cython module is an extension of its own, and one of them, `plan`, is linked with the C
+kernels. The environment can ask for
+
+    RNNCORE_SANITIZE=1   the address and undefined-behaviour sanitizers
+    RNNCORE_DEBUG=1      bounds checks in the Cython modules
+
+Both need a tree of their own, or `build_ext --force`: flags are no reason to compile anew.
+"""
+
+from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ["plan", "blas", "batch", "states", "recurrence", "gradient", "run", "backward",
-           "sequence"]
-KERNELS = ["baseline", "avx2", "avx512", "dispatch"]
+SANITIZE = bool(os.environ.get("RNNCORE_SANITIZE"))
+DEBUG = bool(os.environ.get("RNNCORE_DEBUG"))
 
-# Every fused multiply-add is written out: the compiler must not add its own, or instruction
-# sets would differ in bits.
-FLAGS = ["-O3", "-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-LINK = []
-if os.environ.get("RNNCORE_SANITIZE"):
+# A fused multiply-add is always written out: the compiler must not make any of its own, or
+# instruction sets would differ in bits. No flag names the processor of the build.
+FLAGS = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
+         "-fvisibility=hidden", "-pthread"]
+LINK = ["-pthread"]
+if SANITIZE:
     FLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"]
     LINK += ["-fsanitize=address,undefined"]
-if os.environ.get("RNNCORE_WARNINGS"):
-    FLAGS += ["-Wall", "-Wextra"]
-if sys.platform == "linux" and not os.environ.get("RNNCORE_SANITIZE"):
-    LINK += ["-Wl,-s"]
+else:
+    FLAGS += ["-g0"]
+    LINK += ["-Wl,-s"] if sys.platform == "linux" else []  # no symbols: half the wheel
 
-kernels = [f"rnncore/kernels/{name}.c" for name in KERNELS]
-extensions = [
-    Extension(
-        f"rnncore.engine.{module}",
-        [f"rnncore/engine/{module}.pyx", *(kernels if module == "plan" else [])],
-        depends=["rnncore/kernels/kernels.h"],
-        extra_compile_args=FLAGS,
+
+def extension(pyx: Path) -> Extension:
+    """The module of one .pyx file."""
+    kernels = sorted(map(str, Path("rnncore/kernels").rglob("*.[ch]")))
+    linked = [path for path in kernels if path.endswith(".c")] if pyx.stem == "plan" else []
+    return Extension(
+        ".".join(pyx.with_suffix("").parts),
+        [str(pyx), *linked],
+        depends=kernels if linked else ["rnncore/kernels/kernels.h"],
+        # Only the kernels calculate: in a loop that calls them -O3 gains nothing but bytes.
+        extra_compile_args=[*FLAGS, "-O3" if linked else "-O2"],
         extra_link_args=LINK,
     )
-    for module in MODULES
-]
+
 
 setup(
     ext_modules=cythonize(
-        extensions,
+        # The kernels take longest, so they begin.
+        sorted(map(extension, sorted(Path("rnncore").rglob("*.pyx"))),
+               key=lambda module: -len(module.sources)),
+        build_dir="build/cython",
         compiler_directives={
             "language_level": 3,
-            "boundscheck": False,
+            "boundscheck": DEBUG,
             "wraparound": False,
-            "initializedcheck": False,
+            "initializedcheck": DEBUG,
             "cdivision": True,
             "freethreading_compatible": True,
         },
-        build_dir="build/cython",
-    )
+    ),
+    options={"build_ext": {"parallel": True}},
 )

@@ -28,10 +28,11 @@ from rnncore.layers import (
 from rnncore.model import Model
 from rnncore.optim import SGD, Adam, clip_norm
 from rnncore.parameters import Parameters
+from rnncore.threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "Embedding", "IdentityRNN", "IndRNN",
            "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Parameters", "clip_norm",
-           "load", "show_config"]
+           "get_num_threads", "load", "num_threads", "set_num_threads", "show_config"]
 
 try:
     __version__ = version("rnncore")
@@ -40,13 +41,14 @@ except PackageNotFoundError:  # run from a checkout that was built in place
 
 
 def show_config() -> dict[str, Any]:
-    """What this build and this processor give: the version, the instruction sets and the
-    matrix engine that new layers use.
+    """What this build and this processor give: the version, the instruction sets, the matrix
+    engine that new layers use, the number of threads.
 
     Examples
     --------
     >>> sorted(show_config())
-    ['compiled', 'engine', 'isa', 'supported', 'version']
+    ['compiled', 'engine', 'isa', 'supported', 'threads', 'version']
     """
     return {"version": __version__, "isa": current_isa(), "engine": choice().engine,
-            "compiled": compiled_isas(), "supported": available_isas()}
+            "compiled": compiled_isas(), "supported": available_isas(),
+            "threads": get_num_threads()}

@@ -254,5 +254,6 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    rnncore.show_config()
+    for name, value in rnncore.show_config().items():
+        _say(f"{name}: {', '.join(value) if isinstance(value, (list, tuple)) else value}")
     return 0

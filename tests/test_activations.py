@@ -141,22 +141,22 @@ def test_sigmoids_of_opposite_arguments_add_up_to_one(dtype, isa):
     assert np.abs(total - 1).max() <= 2 * np.finfo(dtype).eps
 
 
-# The largest step down between neighbouring arguments: neither function is quite monotone, but
-# no value falls below an earlier one by more than the errors allow.
-STEPS_BACK = 3
+# How far a value may fall below that of a smaller argument, in units in the last place: only
+# one of the four is not monotone.
+STEPS_BACK = {("sigmoid", np.float64): 2}
 
 
 @every_isa
 @every_dtype
 @every_function
-def test_monotone_within_the_error(function, dtype, isa):
-    rng = np.random.default_rng(1)
+def test_monotone(function, dtype, isa):
+    rng, allowed = np.random.default_rng(1), STEPS_BACK.get((function, dtype), 0)
     for middle in np.concatenate([rng.uniform(-20, 20, 60), 2.0 ** rng.uniform(-30, 6, 60)]):
         first = bits(np.array([abs(middle)], dtype))[0]
         x = np.sort(np.copysign((first + np.arange(4096, dtype=first.dtype)).view(dtype), middle))
         y = call(function, x, isa)
         fall = (np.maximum.accumulate(y) - y) / np.spacing(np.abs(y))
-        assert fall.max() <= STEPS_BACK, f"around {middle}"
+        assert fall.max() <= allowed, f"around {middle}"
 
 
 @every_dtype

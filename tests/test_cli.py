@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import sys
 
 import pytest
 
+import rnncore as rc
 from rnncore.cli import main
 from rnncore.text.character import bits_per_character, load_character_model
 from rnncore.text.corpus import split
+from rnncore.text.training import StopRequest
 
 TEXT = "the cat sat on the mat, the dog sat on the log; " * 30  # 1440 characters
 HELD_OUT = re.compile(r"held-out (\d+\.\d\d) bits per character \(6-gram (\d+\.\d\d)\)")
@@ -80,7 +83,9 @@ def test_characters_unknown_to_training_are_counted(tmp_path, out, capsys):
 
 def test_info(capsys):
     assert main(["info"]) == 0
-    assert capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"version: {rc.__version__}\n" in printed
+    assert f"isa: {rc.show_config()['isa']}\n" in printed
 
 
 # ---- Ends before the end ----
@@ -137,6 +142,40 @@ def test_a_failing_write_in_training_is_one_line(text, out, capsys, monkeypatch)
     assert trained(text, out) == 1
     complaint = capsys.readouterr().err.splitlines()[-1]
     assert complaint == f"rnncore: cannot write {out}: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "code"),
+    [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)],
+)
+def test_a_signal_asks_once_and_then_acts(number, name, code):
+    class OutsideError(Exception):
+        pass
+
+    def act(*_):
+        raise OutsideError
+
+    previous = signal.signal(number, act)
+    try:
+        with StopRequest() as stop:
+            assert stop.reason is None
+            os.kill(os.getpid(), number)
+            assert (stop.reason, stop.exit_code) == (f"stopped by {name}", code)
+            with pytest.raises(OutsideError):
+                os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is act
+    finally:
+        signal.signal(number, previous)
+
+
+def test_ignored_signals_stay_ignored():
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.reason is None
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 # ---- Wrong input ----

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import signal
 import sys
 from types import SimpleNamespace
 
@@ -146,6 +144,7 @@ def test_held_out_bits_are_the_mean_over_one_stream(model, parts, monkeypatch):
     assert bits_per_character(model.network, symbols) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.oracle
 def test_pytorch_gives_the_same_held_out_bits(model, parts):
     torch = pytest.importorskip("torch")
     state = {name: torch.tensor(value) for name, value in model.network.state_dict().items()}
@@ -279,37 +278,3 @@ def test_divergence_keeps_the_best(model, parts, tmp_path, monkeypatch):
     assert stop.exit_code == 1
     assert len(reports) == 2
     assert load_character_model(tmp_path / "model")
-
-
-@pytest.mark.parametrize(
-    ("number", "name", "code"),
-    [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)],
-)
-def test_a_signal_asks_once_and_then_acts(number, name, code):
-    class OutsideError(Exception):
-        pass
-
-    def act(*_):
-        raise OutsideError
-
-    previous = signal.signal(number, act)
-    try:
-        with StopRequest() as stop:
-            assert stop.reason is None
-            os.kill(os.getpid(), number)
-            assert (stop.reason, stop.exit_code) == (f"stopped by {name}", code)
-            with pytest.raises(OutsideError):
-                os.kill(os.getpid(), number)
-        assert signal.getsignal(number) is act
-    finally:
-        signal.signal(number, previous)
-
-
-def test_ignored_signals_stay_ignored():
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with StopRequest() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert stop.reason is None
-    finally:
-        signal.signal(signal.SIGINT, previous)

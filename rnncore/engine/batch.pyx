@@ -36,7 +36,8 @@ cdef class Sequences:
     `lengths` is a checked array of B integers, or None for rows that all have T steps.
     """
 
-    def __cinit__(self, Py_ssize_t steps, Py_ssize_t size, lengths, Py_ssize_t past):
+    def __cinit__(self, Py_ssize_t steps, Py_ssize_t size, lengths, Py_ssize_t past,
+                  int threads):
         cdef Py_ssize_t[::1] live, offset, length, place
         cdef Py_ssize_t t, alive = size
         if lengths is None:
@@ -57,7 +58,7 @@ cdef class Sequences:
         self.rows = offset[steps]
         self.batch.steps, self.batch.size, self.batch.past = steps, size, past
         self.batch.live, self.batch.offset = &live[0], &offset[0]
-        self.batch.origin = self.batch.begun = 0
+        self.batch.origin, self.batch.begun, self.batch.threads = 0, 0, threads
         self.batch.length = &length[0] if size else NULL
         self.batch.place = &place[0] if size else NULL
 

@@ -25,14 +25,26 @@ cdef enum:
     ROWS = 256             # rows of dZ and of the other operand that stay in cache together
 
 
-cdef void _accumulate(const Layer *layer, const Matrix *w, Py_ssize_t rows, const void *a,
-                      Py_ssize_t lda, const void *dz, void *sums) noexcept nogil:
+# One layer's weight gradients, to be summed by one or more threads, each for panels of its own.
+cdef struct Sums:
+    const Layer *layer
+    const Batch *batch
+    Tape *tape
+    Arrays *grads
+
+
+cdef struct Panels:
+    Py_ssize_t first, count
+
+
+cdef void _accumulate(const Layer *layer, const Matrix *w, const Panels *part, Py_ssize_t rows,
+                      const void *a, Py_ssize_t lda, const void *dz, void *sums) noexcept nogil:
     """sums += a' dz over consecutive rows, the last ones first."""
     cdef Py_ssize_t count
     while rows > 0:
         count = min(rows, ROWS)
         rows -= count
-        gradient_product(layer, w, count, at(a, rows * lda, layer), lda,
+        gradient_product(layer, w, part.first, part.count, count, at(a, rows * lda, layer), lda,
                          at(dz, rows * layer.ldz, layer), sums)
 
 
@@ -44,77 +56,106 @@ cdef Py_ssize_t _stretch(const Batch *batch, Py_ssize_t t, Py_ssize_t back) noex
     return t
 
 
-cdef void _matrix_gradient(const Layer *layer, const Batch *batch, Tape *tape, const Matrix *w,
-                           const void *a, Py_ssize_t lda, Py_ssize_t back,
-                           void *grad) noexcept nogil:
+cdef rnn_matrix _open(const Layer *layer, const Panels *part, const rnn_matrix *shape,
+                      Py_ssize_t first, const void *grad, void *sums) noexcept nogil:
+    """Begin the sums of some panels with the values in `grad`; return what moves them back."""
+    cdef rnn_matrix mine = shape[0]
+    cdef Py_ssize_t width = layer.blocks * layer.lanes, k
+    mine.begin = part.first * layer.lanes
+    mine.end = min(layer.hidden, (part.first + part.count) * layer.lanes)
+    for k in range(shape.depth):
+        memset(at(sums, k * layer.ldz + part.first * width, layer), 0,
+               part.count * width * layer.itemsize)
+    layer.kernels.to_panels(&mine, grad, at(sums, first * layer.lanes, layer), width, layer.ldz)
+    return mine
+
+
+cdef void _matrix_gradient(const Sums *s, const Panels *part, const Matrix *w, const void *a,
+                           Py_ssize_t lda, Py_ssize_t back, void *grad) noexcept nogil:
     """grad += dZ' a, where step t of dZ meets step t - back of the states a; back = 0: a has
     one row for each of dZ."""
-    cdef Py_ssize_t end = batch.steps, first, width = layer.blocks * layer.lanes
-    cdef const void *dz = at(tape.z, step_row(layer, batch, 0) * layer.ldz, layer)
-    cdef void *sums = at(tape.sums, w.first * layer.lanes, layer)
-    memset(tape.sums, 0, w.shape.depth * layer.ldz * layer.itemsize)
-    layer.kernels.to_panels(&w.shape, grad, sums, width, layer.ldz)
+    cdef const Layer *layer = s.layer
+    cdef Py_ssize_t end = s.batch.steps, first
+    cdef const void *dz = at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz, layer)
+    cdef void *sums = s.tape.sums
+    cdef rnn_matrix mine = _open(layer, part, &w.shape, w.first, grad, sums)
     if back == 0:
-        _accumulate(layer, w, batch.offset[end], a, lda, dz, tape.sums)
+        _accumulate(layer, w, part, s.batch.offset[end], a, lda, dz, sums)
         end = 0
     while end > 0:
-        first = _stretch(batch, end - 1, back)
-        _accumulate(layer, w, batch.offset[end] - batch.offset[first],
-                    at(a, slot(batch, first - back) * lda, layer), lda,
-                    at(dz, batch.offset[first] * layer.ldz, layer), tape.sums)
+        first = _stretch(s.batch, end - 1, back)
+        _accumulate(layer, w, part, s.batch.offset[end] - s.batch.offset[first],
+                    at(a, slot(s.batch, first - back) * lda, layer), lda,
+                    at(dz, s.batch.offset[first] * layer.ldz, layer), sums)
         end = first
-    layer.kernels.from_panels(&w.shape, grad, sums, width, layer.ldz)
+    layer.kernels.from_panels(&mine, grad, at(sums, w.first * layer.lanes, layer),
+                              layer.blocks * layer.lanes, layer.ldz)
 
 
-cdef void _bias_gradient(const Layer *layer, const Batch *batch, Tape *tape,
-                         const rnn_matrix *shape, void *grad) noexcept nogil:
-    cdef Py_ssize_t width = layer.blocks * layer.lanes
+cdef void _bias_gradient(const Sums *s, const Panels *part, const rnn_matrix *shape,
+                         void *grad) noexcept nogil:
+    cdef const Layer *layer = s.layer
+    cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = part.first * width
+    cdef rnn_matrix mine
     if grad == NULL:
         return
-    memset(tape.sums, 0, layer.ldz * layer.itemsize)
-    layer.kernels.to_panels(shape, grad, tape.sums, width, 0)
-    layer.kernels.column_sums(batch.offset[batch.steps], layer.panels * width,
-                              at(tape.z, step_row(layer, batch, 0) * layer.ldz, layer),
-                              layer.ldz, tape.sums)
-    layer.kernels.from_panels(shape, grad, tape.sums, width, 0)
+    mine = _open(layer, part, shape, 0, grad, s.tape.sums)
+    layer.kernels.column_sums(
+        s.batch.offset[s.batch.steps], part.count * width,
+        at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz + skip, layer), layer.ldz,
+        at(s.tape.sums, skip, layer))
+    layer.kernels.from_panels(&mine, grad, s.tape.sums, width, layer.ldz)
 
 
-cdef void _unit_gradient(const Layer *layer, const Batch *batch, Tape *tape,
-                         const rnn_unit *unit, void *grad) noexcept nogil:
-    """grad += column sums of dZ[block] * state."""
-    cdef rnn_matrix shape
-    cdef Py_ssize_t t, back = layer.lag if unit.previous else 0
-    cdef const void *state = tape.c if unit.state == c'c' else tape.h
-    shape.hidden, shape.depth, shape.count, shape.row_block[0] = layer.hidden, 1, 1, 0
-    memset(tape.sums, 0, layer.ldh * layer.itemsize)
-    layer.kernels.to_panels(&shape, grad, tape.sums, layer.lanes, 0)
-    for t in range(batch.steps - 1, -1, -1):
+cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit,
+                         void *grad) noexcept nogil:
+    """grad += column sums of dZ[block] * state, summed in block 0 of the panels."""
+    cdef const Layer *layer = s.layer
+    cdef Py_ssize_t t, back = layer.lag if unit.previous else 0, width = layer.blocks * layer.lanes
+    cdef const void *state = s.tape.c if unit.state == c'c' else s.tape.h
+    cdef rnn_matrix shape = layer.bias_x, mine
+    shape.count, shape.row_block[0] = 1, 0
+    mine = _open(layer, part, &shape, 0, grad, s.tape.sums)
+    for t in range(s.batch.steps - 1, -1, -1):
         layer.kernels.unit_gradient(
-            batch.live[t], layer.panels,
-            at(tape.z, step_row(layer, batch, t) * layer.ldz + unit.block * layer.lanes, layer),
-            layer.ldz, layer.blocks * layer.lanes,
-            at(state, slot(batch, t - back) * layer.ldh, layer), layer.ldh, tape.sums)
-    layer.kernels.from_panels(&shape, grad, tape.sums, layer.lanes, 0)
+            s.batch.live[t], part.count, width,
+            at(s.tape.z, step_row(layer, s.batch, t) * layer.ldz + part.first * width
+               + unit.block * layer.lanes, layer), layer.ldz,
+            at(state, slot(s.batch, t - back) * layer.ldh + part.first * layer.lanes, layer),
+            layer.ldh, at(s.tape.sums, part.first * width, layer))
+    layer.kernels.from_panels(&mine, grad, s.tape.sums, width, layer.ldz)
+
+
+cdef void _gradient_part(void *context, int part, int parts) noexcept nogil:
+    """All gradients of the units of some panels."""
+    cdef const Sums *s = <const Sums *> context
+    cdef const Layer *layer = s.layer
+    cdef const void *fed = s.tape.c if layer.cell.fed == c'c' else s.tape.h
+    cdef Panels mine
+    cdef Py_ssize_t i
+    mine.first = layer.panels * part // parts
+    mine.count = layer.panels * (part + 1) // parts - mine.first
+    if mine.count == 0:
+        return
+    _matrix_gradient(s, &mine, &layer.x, s.tape.x, s.tape.ldx, 0, s.grads.weight_x)
+    if layer.cell.fed:
+        for i in range(layer.n_taps):
+            _matrix_gradient(s, &mine, &layer.h[i], fed, layer.ldh, layer.taps[i],
+                             s.grads.weight_h[i])
+    if layer.cell.n_stages > 1:
+        _matrix_gradient(s, &mine, &layer.reset, s.tape.rh, layer.ldh, 0, s.grads.weight_h[0])
+    _bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)
+    _bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)
+    for i in range(layer.cell.n_units):
+        _unit_gradient(s, &mine, &layer.cell.unit[i], at(s.grads.unit, i * layer.hidden, layer))
 
 
 cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,
                            Arrays *grads) noexcept nogil:
     """Add the gradients of all parameters of a layer, from its dZ and its operands."""
-    cdef const void *fed = tape.c if layer.cell.fed == c'c' else tape.h
-    cdef Py_ssize_t i
-    _matrix_gradient(layer, batch, tape, &layer.x, tape.x, tape.ldx, 0, grads.weight_x)
-    if layer.cell.fed:
-        for i in range(layer.n_taps):
-            _matrix_gradient(layer, batch, tape, &layer.h[i], fed, layer.ldh, layer.taps[i],
-                             grads.weight_h[i])
-    if layer.cell.n_stages > 1:
-        _matrix_gradient(layer, batch, tape, &layer.reset, tape.rh, layer.ldh, 0,
-                         grads.weight_h[0])
-    _bias_gradient(layer, batch, tape, &layer.bias_x, grads.bias_x)
-    _bias_gradient(layer, batch, tape, &layer.bias_h, grads.bias_h)
-    for i in range(layer.cell.n_units):
-        _unit_gradient(layer, batch, tape, &layer.cell.unit[i],
-                       at(grads.unit, i * layer.hidden, layer))
+    cdef Sums s
+    s.layer, s.batch, s.tape, s.grads = layer, batch, tape, grads
+    layer.kernels.run_parts(_gradient_part, &s, 1 if layer.blas != NULL else batch.threads)
 
 
 def _flat(array, name):

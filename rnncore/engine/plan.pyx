@@ -114,6 +114,7 @@ cdef rnn_matrix _matrix(Layer *layer, Py_ssize_t depth, Py_ssize_t first, Py_ssi
     cdef rnn_matrix matrix
     cdef Py_ssize_t block
     matrix.hidden, matrix.depth, matrix.count = layer.hidden, depth, <int> count
+    matrix.begin, matrix.end = 0, layer.hidden
     for block in range(count):
         matrix.row_block[block] = order.find(chr(layer.cell.blocks[first + block]))
     return matrix

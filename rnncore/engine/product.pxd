@@ -91,22 +91,24 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
     layer.kernels.product(&p)
 
 
-cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
-                                  const void *a, Py_ssize_t lda, const void *dz,
-                                  void *sums) noexcept nogil:
-    """sums (K, ldz) += a' dz in the blocks that W feeds, over rows from last to first."""
+cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_t panel,
+                                  Py_ssize_t panels, Py_ssize_t rows, const void *a,
+                                  Py_ssize_t lda, const void *dz, void *sums) noexcept nogil:
+    """sums[K, panels] += a' dz in the blocks that W feeds, over rows from last to first. `dz`
+    and `sums` (K, ldz) point to panel 0."""
     cdef rnn_product p
+    cdef Py_ssize_t skip = panel * layer.blocks * layer.lanes + w.first * layer.lanes
     if layer.blas != NULL:
         gemm(layer, c'T', c'N', w.shape.depth, layer.panels * layer.blocks * layer.lanes, rows,
              a, lda, dz, layer.ldz, sums, layer.ldz)
         return
-    p.rows, p.panels, p.blocks = w.shape.depth, layer.panels, w.shape.count
+    p.rows, p.panels, p.blocks = w.shape.depth, panels, w.shape.count
     p.depth, p.a_blocks = rows, 1
     p.a, p.a_row, p.a_lane = at(a, (rows - 1) * lda, layer), 1, -lda
     p.a_panel, p.a_block = -lda * layer.lanes, 0
-    p.w = at(dz, (rows - 1) * layer.ldz + w.first * layer.lanes, layer)
+    p.w = at(dz, (rows - 1) * layer.ldz + skip, layer)
     p.w_k, p.w_panel = -layer.ldz, layer.blocks * layer.lanes
-    p.start = p.c = at(sums, w.first * layer.lanes, layer)
+    p.start = p.c = at(sums, skip, layer)
     p.start_row = p.c_row = layer.ldz
     p.c_panel = layer.blocks * layer.lanes
     layer.kernels.product(&p)

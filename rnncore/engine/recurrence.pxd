@@ -10,4 +10,5 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary) except -1 nogil
+cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil
 cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil

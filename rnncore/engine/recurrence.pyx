@@ -14,6 +14,7 @@ from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
     ROWS = 48              # of a rectangle: its part of Z stays in the first level cache
+    LEAST_ROWS = 8         # of a thread: fewer make poor tiles
 
 
 cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows, Tape *tape,
@@ -54,20 +55,35 @@ cdef inline rnn_panel _rectangle(const Layer *layer, const Batch *batch, const T
     return p
 
 
-# How the rows and panels of one step are cut into rectangles, panels outermost.
+# Some steps, to be run by one or more threads, each on rows of its own.
+cdef struct Steps:
+    const Layer *layer
+    const Batch *batch
+    Tape *tape
+    const Boundary *boundary
+    Py_ssize_t first, last    # [first, last)
+
+
+cdef struct Rows:
+    Py_ssize_t low, high
+
+
+# How some rows and all panels of one step are cut into rectangles, panels outermost.
 cdef struct Cut:
-    Py_ssize_t rows, panels, high, wide, row_cuts, count
+    Py_ssize_t low, rows, panels, high, wide, row_cuts, count
 
 
-cdef inline Cut _cut(const Layer *layer, Py_ssize_t live, Py_ssize_t vectors) noexcept nogil:
+cdef inline Cut _cut(const Layer *layer, const Rows *part, Py_ssize_t live,
+                     Py_ssize_t vectors) noexcept nogil:
     """One rectangle for BLAS. Natively a panel at a time: several for a single row, which
     wants many weights in flight, and two where a panel is one vector."""
     cdef Cut cut
-    cut.rows, cut.panels = live, layer.panels
-    cut.high, cut.wide = ROWS, 4 if live == 1 else 2 if vectors == 1 else 1
+    cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
+    cut.panels = layer.panels
+    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 else 2 if vectors == 1 else 1
     if layer.blas != NULL:
-        cut.high, cut.wide = max(live, 1), layer.panels
-    cut.row_cuts = (live + cut.high - 1) // cut.high
+        cut.high, cut.wide = max(cut.rows, 1), layer.panels
+    cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
     cut.count = cut.row_cuts * ((layer.panels + cut.wide - 1) // cut.wide)
     return cut
 
@@ -76,14 +92,15 @@ cdef inline rnn_panel _piece(const Layer *layer, const Batch *batch, const Tape 
                              Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
                              Py_ssize_t *panel) noexcept nogil:
     """Rectangle number i of step t, and where it begins."""
-    row[0], panel[0] = i % cut.row_cuts * cut.high, i // cut.row_cuts * cut.wide
-    return _rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - row[0]), panel[0],
+    cdef Py_ssize_t down = i % cut.row_cuts * cut.high
+    row[0], panel[0] = cut.low + down, i // cut.row_cuts * cut.wide
+    return _rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
                       min(cut.wide, cut.panels - panel[0]))
 
 
-cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape,
+cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
                         Py_ssize_t t) noexcept nogil:
-    cdef Cut cut = _cut(layer, batch.live[t] if t >= 0 else batch.size, layer.blocks)
+    cdef Cut cut = _cut(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
     cdef Py_ssize_t i, panel = 0, row = 0, tap
     cdef int stage
     cdef rnn_panel p
@@ -107,25 +124,59 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape,
             layer.cell.stage[stage].forward(&p)
 
 
+cdef inline void _input_product(const Layer *layer, const Batch *batch, Tape *tape,
+                                Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Z = bias + x W for consecutive packed rows, the first of them a row of step t."""
+    cdef Py_ssize_t live = batch.offset[t] - batch.origin + row
+    forward_product(layer, &layer.x, rows, 0, layer.panels,
+                    at(tape.x, live * tape.ldx, layer), tape.ldx, layer.bias, 0,
+                    at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer))
+
+
+cdef inline Rows _rows(const Batch *batch, int part, int parts) noexcept nogil:
+    cdef Rows rows
+    rows.low, rows.high = batch.size * part // parts, batch.size * (part + 1) // parts
+    return rows
+
+
+cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
+    """The input product, for all steps at once where one thread has all rows, and the steps."""
+    cdef const Steps *s = <const Steps *> context
+    cdef Rows rows = _rows(s.batch, part, parts)
+    cdef Py_ssize_t t
+    if s.first >= 0 and parts == 1:
+        _input_product(s.layer, s.batch, s.tape, s.first, 0,
+                       s.batch.offset[s.last] - s.batch.offset[s.first])
+    for t in range(s.first, s.last):
+        if t >= 0 and parts > 1 and s.batch.live[t] > rows.low:
+            _input_product(s.layer, s.batch, s.tape, t, rows.low,
+                           min(rows.high, s.batch.live[t]) - rows.low)
+        _forward_step(s.layer, s.batch, s.tape, &rows, t)
+
+
+cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil:
+    """How many threads share the rows of a batch. BLAS has threads of its own."""
+    if layer.blas != NULL:
+        return 1
+    return <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
+
+
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil:
     """Run a layer over all steps of a batch; the initial states are in place."""
-    cdef Py_ssize_t t = 0, first, rows
-    cdef Py_ssize_t most = max(CHUNK // (layer.ldz * layer.itemsize), 1)
+    cdef Py_ssize_t rows, most = max(CHUNK // (layer.ldz * layer.itemsize), 1)
+    cdef int parts = parts_of(layer, batch)
+    cdef Steps s
+    s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
     if layer.cell.enters and batch.begun == 0:
-        for first in range(batch.past):
-            _forward_step(layer, batch, tape, -1 - first)
-    while t < batch.steps:
-        first, rows = t, 0
-        while t < batch.steps and (t == first or rows + batch.live[t] <= most):
-            rows += batch.live[t]
-            t += 1
-        forward_product(layer, &layer.x, rows, 0, layer.panels,
-                        at(tape.x, (batch.offset[first] - batch.origin) * tape.ldx, layer),
-                        tape.ldx, layer.bias, 0,
-                        at(tape.z, step_row(layer, batch, first) * layer.ldz, layer))
-        while first < t:
-            _forward_step(layer, batch, tape, first)
-            first += 1
+        s.first = -batch.past
+        layer.kernels.run_parts(_forward_part, &s, parts)
+    while s.last < batch.steps:
+        s.first, rows = s.last, 0
+        while s.last < batch.steps and (s.last == s.first or
+                                        rows + batch.live[s.last] <= most * parts):
+            rows += batch.live[s.last]
+            s.last += 1
+        layer.kernels.run_parts(_forward_part, &s, parts)
         with gil:
             PyErr_CheckSignals()
     return 0
@@ -149,9 +200,9 @@ cdef inline void _carry(const Layer *layer, const Batch *batch, Tape *tape, Py_s
                              carried, layer.ldh, carried, layer.ldh)
 
 
-cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape,
+cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
                          Py_ssize_t t) noexcept nogil:
-    cdef Cut cut = _cut(layer, batch.live[t] if t >= 0 else batch.size, 1)
+    cdef Cut cut = _cut(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
     cdef Py_ssize_t i, panel = 0, row = 0
     cdef int last = layer.cell.n_stages - 1, stage
     cdef rnn_panel p
@@ -170,30 +221,50 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape,
             return
 
 
+cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
+    cdef const Steps *s = <const Steps *> context
+    cdef Rows rows = _rows(s.batch, part, parts)
+    cdef Py_ssize_t t
+    for t in range(s.last - 1, s.first - 1, -1):
+        inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
+        _backward_step(s.layer, s.batch, s.tape, &rows, t)
+        if t < 0:
+            collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
+
+
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary) except -1 nogil:
     """Turn the activations in Z into gradients of the pre-activations. dy is in place, the
     rings are clear."""
-    cdef Py_ssize_t t = batch.steps, checked = t
-    while t > -batch.past:
-        t -= 1
-        inject(layer, batch, tape, boundary, t)
-        _backward_step(layer, batch, tape, t)
-        if t < 0:
-            collect(layer, batch, tape, boundary, t)
-        if (checked - t) * batch.size * layer.ldz * layer.itemsize > CHUNK:
-            checked = t
-            with gil:
-                PyErr_CheckSignals()
+    cdef Py_ssize_t stride = CHUNK // (layer.ldz * layer.itemsize * max(batch.size, 1)) + 1
+    cdef int parts = parts_of(layer, batch)
+    cdef Steps s
+    s.layer, s.batch, s.tape, s.boundary = layer, batch, tape, boundary
+    s.first = batch.steps
+    while s.first > -batch.past:
+        s.last, s.first = s.first, max(s.first - stride * parts, -batch.past)
+        layer.kernels.run_parts(_backward_part, &s, parts)
+        with gil:
+            PyErr_CheckSignals()
     return 0
 
 
-cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
+cdef void _input_part(void *context, int part, int parts) noexcept nogil:
     """dx = dZ W, onto what the cell itself left there."""
+    cdef const Steps *s = <const Steps *> context
+    cdef const Layer *layer = s.layer
     cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
-    cdef Py_ssize_t rows = batch.offset[batch.steps]
-    cdef const void *start = tape.dx if layer.cell.mixes_input else layer.zeros
-    cdef Py_ssize_t start_row = layer.ldx if layer.cell.mixes_input else 0
-    backward_product(layer, &layer.x, rows, 0, panels,
-                     at(tape.z, step_row(layer, batch, 0) * layer.ldz, layer),
-                     start, start_row, tape.dx, layer.ldx)
+    cdef Py_ssize_t rows = s.batch.offset[s.batch.steps]
+    cdef Py_ssize_t low = rows * part // parts, high = rows * (part + 1) // parts
+    cdef void *dx = at(s.tape.dx, low * layer.ldx, layer)
+    backward_product(layer, &layer.x, high - low, 0, panels,
+                     at(s.tape.z, (step_row(layer, s.batch, 0) + low) * layer.ldz, layer),
+                     dx if layer.cell.mixes_input else layer.zeros,
+                     layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
+
+
+cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
+    """The gradient of a layer's input, from its dZ."""
+    cdef Steps s
+    s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
+    layer.kernels.run_parts(_input_part, &s, parts_of(layer, batch))

@@ -39,7 +39,8 @@ cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except
     return 0
 
 
-def forward(Plan plan, x, tuple state, lengths, masks, bint cells=False):
+def forward(Plan plan, x, tuple state, lengths, masks, int threads=1,
+            bint cells=False):
     """Run a batch and keep what `backward` needs.
 
     Returns
@@ -48,7 +49,7 @@ def forward(Plan plan, x, tuple state, lengths, masks, bint cells=False):
     steps (layers * directions, T, B, H) or None, and the run.
     """
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
-    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past)
+    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, masks)
     cdef Arena arena
     cdef const void *states[2]
@@ -142,10 +143,10 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
     return dx, initial
 
 
-def infer(Plan plan, x, tuple state, lengths, out=None):
+def infer(Plan plan, x, tuple state, lengths, int threads=1, out=None):
     """Run a batch keeping nothing but the output and the final states."""
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
-    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past)
+    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, ())
     cdef Arena arena
     cdef const void *states[2]

@@ -33,6 +33,6 @@ cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, void **
 cdef void shift_states(const Layer *layer, const Batch *batch, Tape *tape,
                        Py_ssize_t live) noexcept nogil
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                 Py_ssize_t t) noexcept nogil
+                 Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil
 cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                  Py_ssize_t t) noexcept nogil
+                  Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil

@@ -88,12 +88,12 @@ cdef void *_target(const Layer *layer, const Batch *batch, Tape *tape, int lette
 
 
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                  Py_ssize_t t) noexcept nogil:
+                 Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     """Add the gradients of final states to the rows whose last D steps hold step t."""
-    cdef Py_ssize_t row = batch.live[t] if t >= 0 else batch.size
+    cdef Py_ssize_t row = min(high, batch.live[t] if t >= 0 else batch.size)
     cdef Py_ssize_t back
     cdef int letter
-    while row > 0:
+    while row > low:
         row -= 1
         back = batch.length[row] - 1 - t
         if back >= batch.past:
@@ -109,7 +109,7 @@ cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Bound
 
 
 cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                   Py_ssize_t t) noexcept nogil:
+                  Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
     """Hand out the gradients of the initial states of step t < 0, and clear the ring's slot."""
     cdef Py_ssize_t row
     cdef void *source
@@ -117,7 +117,7 @@ cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boun
     for letter in range(2):
         if layer.cell.state[letter] == 0:
             break
-        for row in range(batch.size):
+        for row in range(low, high):
             if layer.cell.enters:
                 source = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer)
             else:

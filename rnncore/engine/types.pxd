@@ -56,7 +56,7 @@ cdef extern from "../kernels/kernels.h" nogil:
         Py_ssize_t c_row, c_panel
 
     ctypedef struct rnn_matrix:
-        Py_ssize_t hidden, depth
+        Py_ssize_t hidden, depth, begin, end
         int count
         int row_block[4]
 
@@ -74,13 +74,15 @@ cdef extern from "../kernels/kernels.h" nogil:
         void (*multiply)(Py_ssize_t n, void *to, const void *by) noexcept nogil
         void (*column_sums)(Py_ssize_t rows, Py_ssize_t n, const void *z, Py_ssize_t ldz,
                             void *sums) noexcept nogil
-        void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, const void *z, Py_ssize_t ldz,
-                              Py_ssize_t z_panel, const void *state, Py_ssize_t ldh,
+        void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t panel, const void *z,
+                              Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
                               void *sums) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const void *x, double scale) noexcept nogil
         void (*scale)(Py_ssize_t n, void *x, double factor) noexcept nogil
         unsigned (*enter)() noexcept nogil
         void (*leave)(unsigned mode) noexcept nogil
+        void (*run_parts)(void (*job)(void *, int, int) noexcept nogil, void *context,
+                          int parts) noexcept nogil
         void (*sigmoid)(Py_ssize_t n, void *x) noexcept nogil
         void (*tanh)(Py_ssize_t n, void *x) noexcept nogil
 
@@ -149,6 +151,7 @@ cdef struct Batch:
     const Py_ssize_t *length  # (B)
     const Py_ssize_t *place   # (B) where a row stands in the user's batch
     Py_ssize_t begun          # steps of the whole batch before this run
+    int threads               # how many may work on it
 
 
 # What one layer and direction leaves for its backward pass, and what that pass needs. Arrays

@@ -90,6 +90,7 @@ typedef struct rnn_product {
  * row_block[b] is where gate block b of the span stands, or -1 where the user has none. */
 typedef struct rnn_matrix {
     ptrdiff_t hidden, depth;  /* H, K */
+    ptrdiff_t begin, end;     /* the units to move: all, or those of some panels */
     int count;
     int row_block[RNN_MAX_BLOCKS];
 } rnn_matrix;
@@ -107,12 +108,13 @@ typedef struct rnn_kernels {
     void (*add)(ptrdiff_t n, void *to, const void *from);
     void (*multiply)(ptrdiff_t n, void *to, const void *by);
     void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums);
-    void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, const void *z, ptrdiff_t ldz, ptrdiff_t z_panel,
+    void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z, ptrdiff_t ldz,
                           const void *state, ptrdiff_t ldh, void *sums);
     double (*sum_squares)(ptrdiff_t n, const void *x, double scale);
     void (*scale)(ptrdiff_t n, void *x, double factor);
-    unsigned (*enter)(void);        /* rnn_enter and rnn_leave */
+    unsigned (*enter)(void);        /* rnn_enter, rnn_leave, rnn_run_parts */
     void (*leave)(unsigned mode);
+    void (*run_parts)(void (*job)(void *context, int part, int parts), void *context, int parts);
     void (*sigmoid)(ptrdiff_t n, void *x);
     void (*tanh)(ptrdiff_t n, void *x);
 } rnn_kernels;
@@ -124,6 +126,11 @@ const rnn_kernels *rnn_find_kernels(const char *isa, ptrdiff_t itemsize);
 /* The names this build has, best first, ending with NULL; the best this processor can run. */
 extern const char *const rnn_isa_names[];
 const char *rnn_best_isa(void);
+
+/* Run every part of a job, [0, parts), the first on the calling thread; or the whole of it as
+ * part 0 of 1 where no other thread is to be had. Parts may not write to the same memory. */
+typedef void (*rnn_job)(void *context, int part, int parts);
+void rnn_run_parts(rnn_job job, void *context, int parts);
 
 /* Denormals count as zero between these two calls of one thread. */
 unsigned rnn_enter(void);

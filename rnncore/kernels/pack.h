@@ -11,7 +11,7 @@ static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, pt
         if (m->row_block[b] < 0)
             continue;
         const real *block = w + m->row_block[b] * m->hidden * m->depth;
-        for (ptrdiff_t j = 0; j < m->hidden; j++) {
+        for (ptrdiff_t j = m->begin; j < m->end; j++) {
             real *to = panels + j / LANES * panel + b * LANES + j % LANES;
             for (ptrdiff_t k = 0; k < m->depth; k++)
                 to[k * row] += block[j * m->depth + k];
@@ -27,7 +27,7 @@ static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, 
         if (m->row_block[b] < 0)
             continue;
         real *block = w + m->row_block[b] * m->hidden * m->depth;
-        for (ptrdiff_t j = 0; j < m->hidden; j++) {
+        for (ptrdiff_t j = m->begin; j < m->end; j++) {
             const real *from = panels + j / LANES * panel + b * LANES + j % LANES;
             for (ptrdiff_t k = 0; k < m->depth; k++)
                 block[j * m->depth + k] = from[k * row];
@@ -73,15 +73,16 @@ static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff
     }
 }
 
-/* sums[unit] += sum over rows of z[unit] state[unit], for one gate block. */
-static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, const void *z_, ptrdiff_t ldz, ptrdiff_t z_panel,
+/* sums[unit] += sum over rows of z[unit] state[unit], for one gate block; `panel` is the
+ * distance of two panels in z and in sums. */
+static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z_, ptrdiff_t ldz,
                               const void *state_, ptrdiff_t ldh, void *sums_)
 {
     for (ptrdiff_t row = rows - 1; row >= 0; row--)
         for (ptrdiff_t p = 0; p < panels; p++) {
-            const vec z = *(const vec *)((const real *)z_ + row * ldz + p * z_panel);
+            const vec z = *(const vec *)((const real *)z_ + row * ldz + p * panel);
             const vec state = *(const vec *)((const real *)state_ + row * ldh + p * LANES);
-            vec *sums = (vec *)((real *)sums_ + p * LANES);
+            vec *sums = (vec *)((real *)sums_ + p * panel);
             *sums = FMA(z, state, *sums);
         }
 }

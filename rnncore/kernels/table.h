@@ -34,7 +34,7 @@ const rnn_kernels FN(kernels) = {
     .transpose = FN(transpose), .add = FN(add), .multiply = FN(multiply),
     .column_sums = FN(column_sums), .unit_gradient = FN(unit_gradient),
     .sum_squares = FN(sum_squares), .scale = FN(scale),
-    .enter = rnn_enter, .leave = rnn_leave,
+    .enter = rnn_enter, .leave = rnn_leave, .run_parts = rnn_run_parts,
     .sigmoid = FN(sigmoid_array), .tanh = FN(tanh_array),
 };
 #undef RNN_NAME

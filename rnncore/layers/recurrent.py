@@ -17,6 +17,7 @@ from rnncore.engine.spec import Choice, Spec, choice
 from rnncore.layers.base import Array, Layer, State, check_lengths, positive
 from rnncore.layers.boundary import Boundary
 from rnncore.layers.options import Cell, check_dropout, check_taps
+from rnncore.threads import get_num_threads
 
 Key = tuple[int, Array, Choice]
 
@@ -179,7 +180,7 @@ class Recurrent(Layer):
         states = self._boundary.states("state", state, x.shape[1], single)
         y, final, cells, run = sequence.forward(self._packed(), x, states, lengths,
                                                 self._masks(x.shape[0], x.shape[1]),
-                                                return_cell_states)
+                                                get_num_threads(), return_cell_states)
         self._run = run, (single, x.shape[:2])
         result = self._boundary.unbatch(y, single), self._boundary.public_state(final, single)
         if return_cell_states:
@@ -239,7 +240,7 @@ class Recurrent(Layer):
         states = self._boundary.states("state", state, x.shape[1], single)
         target = None if out is None else self._boundary.target(
             out, x, self.output_size, single)
-        y, final = sequence.infer(self._packed(), x, states, lengths, target)
+        y, final = sequence.infer(self._packed(), x, states, lengths, get_num_threads(), target)
         return (self._boundary.unbatch(y, single) if out is None else out,
                 self._boundary.public_state(final, single))
 

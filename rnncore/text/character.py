@@ -18,7 +18,8 @@ import rnncore as rc
 from rnncore.files import read_metadata
 from rnncore.text.corpus import UNKNOWN, InputError, Symbols, Vocabulary
 
-# Names of cells on the command line: the class and its options.
+# Names of cells on the command line: the class and its options. IdentityRNN only ever adds to
+# its state, so a carried one grows with the text: it is here to be compared, not to be used.
 CELLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "lstm": ("LSTM", {}),
     "peephole": ("LSTM", {"peephole": "diagonal"}),

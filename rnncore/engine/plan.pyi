@@ -1,0 +1,29 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnncore.engine.spec import Spec
+
+_Array = npt.NDArray[np.floating[Any]]
+
+LIMIT_TAPS: int
+
+def compiled_isas() -> tuple[str, ...]: ...
+def available_isas() -> tuple[str, ...]: ...
+def current_isa() -> str: ...
+def cell_names() -> tuple[str, ...]: ...
+def activate(function: str, array: _Array) -> None: ...
+
+class Plan:
+    """A stack of layers ready to run; its weights are copied and never change."""
+
+    # (weight_ih, (weight_hh, one per tap), bias_ih, bias_hh, per-unit weights), None where
+    # there is none, for each layer and direction.
+    def __init__(self, spec: Spec, weights: list[tuple[Any, ...]]) -> None: ...
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def engine(self) -> str: ...

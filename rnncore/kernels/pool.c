@@ -1,0 +1,115 @@
+/* pool.c - a small pool of threads that run the parts of one job.
+ *
+ * Workers are made when first needed and sleep between jobs. One job runs at a time: whoever
+ * finds the pool busy, or calls from inside a job, runs all parts itself, to the same bits,
+ * for parts never share what they write. After fork the child begins with an empty pool. */
+#include "kernels.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { MAX_WORKERS = 255, SPINS = 2000 };   /* about 20 us of waiting before going to sleep */
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;   /* held for the whole of a job */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* guards what follows */
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, finished = PTHREAD_COND_INITIALIZER;
+static int workers;
+static unsigned born[MAX_WORKERS];                          /* the last job before a worker */
+static struct { rnn_job run; void *context; int parts; } job;
+static atomic_uint number;                                  /* of the present job */
+static atomic_int left;                                     /* parts not yet done by workers */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static inline void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void *work(void *index)
+{
+    const int part = (int)(ptrdiff_t)index;
+    unsigned seen = born[part - 1];
+    rnn_enter();
+    for (;;) {
+        for (int i = 0; i < SPINS && atomic_load(&number) == seen; i++)
+            pause_cpu();
+        pthread_mutex_lock(&lock);
+        while (atomic_load(&number) == seen)
+            pthread_cond_wait(&wake, &lock);
+        seen = atomic_load(&number);
+        const int parts = job.parts;
+        pthread_mutex_unlock(&lock);
+        if (part >= parts)
+            continue;
+        job.run(job.context, part, parts);
+        if (atomic_fetch_sub(&left, 1) == 1) {
+            pthread_mutex_lock(&lock);
+            pthread_cond_signal(&finished);
+            pthread_mutex_unlock(&lock);
+        }
+    }
+    return NULL;
+}
+
+/* In a forked child no worker is left, and a lock may be held by a thread that is not there. */
+static void forget(void)
+{
+    pthread_mutex_init(&owner, NULL);
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&wake, NULL);
+    pthread_cond_init(&finished, NULL);
+    workers = 0;
+}
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, forget); }
+
+/* Make workers until there are enough for `parts`, or no more can be had; return how many
+ * parts can run at once. */
+static int recruit(int parts)
+{
+    pthread_once(&once, watch_forks);
+    while (workers < parts - 1 && workers < MAX_WORKERS) {
+        pthread_t thread;
+        born[workers] = atomic_load(&number);
+        if (pthread_create(&thread, NULL, work, (void *)(ptrdiff_t)(workers + 1)))
+            break;
+        pthread_detach(thread);
+        workers++;
+    }
+    return workers + 1 < parts ? workers + 1 : parts;
+}
+
+void rnn_run_parts(rnn_job run, void *context, int parts)
+{
+    if (parts < 2 || pthread_mutex_trylock(&owner)) {
+        run(context, 0, 1);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    parts = recruit(parts);
+    job.run = run, job.context = context, job.parts = parts;
+    atomic_store(&left, parts - 1);
+    atomic_fetch_add(&number, 1);
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&lock);
+    run(context, 0, parts);
+    for (int i = 0; i < SPINS && atomic_load(&left) > 0; i++)
+        pause_cpu();
+    pthread_mutex_lock(&lock);
+    while (atomic_load(&left) > 0)
+        pthread_cond_wait(&finished, &lock);
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&owner);
+}
+#else
+void rnn_run_parts(rnn_job run, void *context, int parts)
+{
+    (void)parts;
+    run(context, 0, 1);
+}
+#endif

@@ -1,0 +1,111 @@
+"""Threads: the same bits for every number of them, from many callers, after a fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import rnncore as rc
+
+STEPS, ROWS, INPUTS, HIDDEN = 12, 41, 6, 37
+KINDS = [
+    (rc.LSTM, {"num_layers": 2}),
+    (rc.LSTM, {"peephole": "diagonal", "taps": (1, 3)}),
+    (rc.GRU, {"bidirectional": True}),
+    (rc.GRU, {"reset": "before"}),
+    (rc.RNN, {"form": "pascanu", "taps": (2,)}),
+    (rc.IndRNN, {}),
+]
+
+
+def bits(layer: rc.LSTM, lengths: np.ndarray | None) -> list[bytes]:
+    """Everything a layer computes, as bytes."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((STEPS, ROWS, INPUTS)).astype(np.float32)
+    layer.grads.fill(0)
+    y, _ = layer.forward(x, lengths=lengths)
+    dx, _ = layer.backward(rng.standard_normal(y.shape).astype(np.float32))
+    inferred, _ = layer.infer(x, lengths=lengths)
+    return [array.tobytes() for array in (y, dx, inferred, layer.grads)]
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_same_bits_for_every_number(kind, options, ragged):
+    layer = kind(INPUTS, HIDDEN, seed=0, **options)
+    lengths = np.random.default_rng(2).integers(0, STEPS + 1, ROWS) if ragged else None
+    with rc.num_threads(1):
+        expected = bits(layer, lengths)
+    for number in (2, 3, 8):
+        with rc.num_threads(number):
+            assert bits(layer, lengths) == expected
+
+
+def test_many_callers_share_one_model():
+    layer = rc.LSTM(INPUTS, HIDDEN, seed=0)
+    x = np.random.default_rng(1).standard_normal((STEPS, ROWS, INPUTS)).astype(np.float32)
+    expected = layer.infer(x)[0].tobytes()
+    wrong = []
+
+    def call():
+        wrong.extend(i for i in range(20) if layer.infer(x)[0].tobytes() != expected)
+
+    with rc.num_threads(4):
+        callers = [threading.Thread(target=call) for _ in range(6)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_survives_fork():
+    """A child of a process whose pool is in use computes, and with threads of its own."""
+    program = """
+import os, sys
+import numpy as np
+import rnncore as rc
+rc.set_num_threads(4)
+layer = rc.LSTM(6, 37, seed=0)
+x = np.ones((12, 41, 6), np.float32)
+y = layer.infer(x)[0]
+child = os.fork()
+if child == 0:
+    os._exit(0 if (layer.infer(x)[0] == y).all() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_setting():
+    before = rc.get_num_threads()
+    with rc.num_threads(3):
+        assert rc.get_num_threads() == 3
+    assert rc.get_num_threads() == before
+    with pytest.raises(ValueError, match="number is 0, expected from 1 to 256"):
+        rc.set_num_threads(0)
+    with pytest.raises(TypeError, match="number is 2.0, expected an integer"):
+        rc.set_num_threads(2.0)
+    assert rc.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("256", None)])
+def test_environment_caps(value, expected):
+    run = subprocess.run(
+        [sys.executable, "-c", "import rnncore; print(rnncore.get_num_threads())"],
+        env={**os.environ, "RNNCORE_NUM_THREADS": value}, capture_output=True, text=True,
+        check=True)
+    assert int(run.stdout) == (expected or int(run.stdout)) <= 256
+
+
+def test_wrong_environment_is_named():
+    run = subprocess.run([sys.executable, "-c", "import rnncore"], capture_output=True, text=True,
+                         env={**os.environ, "RNNCORE_NUM_THREADS": "many"}, check=False)
+    assert run.returncode == 1
+    assert "RNNCORE_NUM_THREADS is 'many', expected an integer from 1 to 256" in run.stderr
