@@ -1,4 +1,4 @@
-"""Every variant of every recurrent cell, and random problems for them.
+"""Random problems for every recurrent cell, compared in bits.
 
 Shared by the tests of the bitwise contract and of memory safety.
 """
@@ -9,36 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
+from cases import CELLS
 from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import rnncore as rc
+from rnncore.engine.plan import available_isas
 
-ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
-FORGET, PEEPHOLES = ("gate", "none", "coupled"), (None, "diagonal", "cell")
+RECURRENT = [cell for cell in CELLS.values() if cell.kind != "Linear"]
+FUSED = tuple(isa for isa in available_isas() if isa in ("avx512", "avx2", "neon"))
 
-CELLS: list[tuple[str, dict[str, Any]]] = [
-    *(("RNN", {"activation": a}) for a in ACTIVATIONS),
-    *(("RNN", {"activation": a, "form": "pascanu"}) for a in ACTIVATIONS),
-    *(("RNN", {"activation": a, "skip": 3, "skip_scale": 0.7}) for a in ACTIVATIONS),
-    *(("IndRNN", {"activation": a}) for a in ACTIVATIONS),
-    *(("IdentityRNN", {"activation": a}) for a in ACTIVATIONS),
-    *(("MinGRU", {"candidate": a}) for a in ("identity", "tanh")),
-    *(("UGRNN", {"activation": a}) for a in ("tanh", "relu")),
-    *(("GRU", {"reset": r}) for r in ("after", "before")),
-    *(("LSTM", {"forget": f, "peephole": p}) for f in FORGET for p in PEEPHOLES),
-    ("IntersectionRNN", {}),
-]
+every_cell = pytest.mark.parametrize("cell", RECURRENT, ids=lambda cell: cell.name)
+every_isa = pytest.mark.parametrize("isa", available_isas())
 
 
-def name_of(cell):
-    kind, options = cell
-    return "-".join([kind, *(str(v) for v in options.values())])
-
-
-def takes_one_tap(kind, options):
-    return kind in ("IndRNN", "IdentityRNN", "MinGRU") or options.get("reset") == "before"
+def takes_many_taps(cell):
+    return cell.has_product and cell.options.get("reset") != "before"
 
 
 def examples(count):
@@ -89,10 +77,10 @@ class Problem:
                        padded(self.dy), chosen(self.dstate))
 
 
-def make_problem(kind, options, dtype, hidden, inputs, lengths, steps, seed=0):
-    rng, size = np.random.default_rng(seed), len(lengths)
-    inputs = hidden if kind == "IntersectionRNN" else inputs
-    layer = getattr(rc, kind)(inputs, hidden, dtype=dtype, seed=seed, **options)
+def make_problem(cell, options, dtype, hidden, inputs, lengths, steps, seed=0):
+    rng, size, options = np.random.default_rng(seed), len(lengths), {**cell.options, **options}
+    inputs = hidden if cell.kind == "IntersectionRNN" else inputs
+    layer = getattr(rc, cell.kind)(inputs, hidden, dtype=dtype, seed=seed, **options)
     past = max(*layer.taps, options.get("skip") or 1)
     shape = (layer.num_layers * (1 + layer.bidirectional), *([past] if past > 1 else []), size,
              hidden)
@@ -101,7 +89,7 @@ def make_problem(kind, options, dtype, hidden, inputs, lengths, steps, seed=0):
         return rng.standard_normal(shape).astype(dtype)
 
     def states():
-        return tuple(draw(*shape) for _ in range(2 if kind == "LSTM" else 1))
+        return tuple(draw(*shape) for _ in range(2 if cell.kind == "LSTM" else 1))
 
     problem = Problem(layer, draw(steps, size, inputs), states(), np.array(lengths, int),
                       draw(steps, size, layer.output_size), states())
@@ -109,18 +97,18 @@ def make_problem(kind, options, dtype, hidden, inputs, lengths, steps, seed=0):
 
 
 @st.composite
-def problems(draw, kind, options, one_way=False):
+def problems(draw, cell, one_way=False, **options):
     """Any shape and every structural option that the cell allows."""
     own = {**options, "num_layers": draw(st.integers(1, 2))}
-    stackable = kind != "IntersectionRNN" or own["num_layers"] == 1
+    stackable = cell.kind != "IntersectionRNN" or own["num_layers"] == 1
     own["bidirectional"] = not one_way and stackable and draw(st.booleans())
     own["residual"], own["bias"] = draw(st.booleans()), draw(st.booleans())
-    taps = [(1,), (2,)] if takes_one_tap(kind, options) else [(1,), (2,), (1, 3), (2, 3)]
+    taps = [(1,), (2,), (1, 3), (2, 3)] if takes_many_taps(cell) else [(1,), (2,)]
     own["taps"] = draw(st.sampled_from(taps))
     steps = draw(st.integers(0, 9))
     lengths = draw(st.lists(st.integers(0, steps), min_size=1, max_size=14))
     hidden = draw(st.one_of(st.integers(1, 36), st.sampled_from([49, 64, 67, 80])))
-    return make_problem(kind, own, draw(st.sampled_from([np.float32, np.float64])), hidden,
+    return make_problem(cell, own, draw(st.sampled_from([np.float32, np.float64])), hidden,
                         draw(st.integers(1, 36)), lengths, steps, draw(st.integers(0, 99)))
 
 

@@ -13,7 +13,7 @@ import pytest
 import rnncore as rc
 from rnncore.threads import available_cpus
 
-STEPS, ROWS, INPUTS, HIDDEN = 12, 41, 6, 37
+STEPS, ROWS, INPUTS, HIDDEN = 40, 41, 6, 69  # enough work to wake a thread for
 KINDS = [
     (rc.LSTM, {"num_layers": 2}),
     (rc.LSTM, {"peephole": "diagonal", "taps": (1, 3)}),
@@ -73,8 +73,8 @@ import os, sys
 import numpy as np
 import rnncore as rc
 rc.set_num_threads(4)
-layer = rc.LSTM(6, 37, seed=0)
-x = np.ones((12, 41, 6), np.float32)
+layer = rc.LSTM(6, 69, seed=0)
+x = np.ones((40, 41, 6), np.float32)
 y = layer.infer(x)[0]
 child = os.fork()
 if child == 0:
@@ -82,6 +82,25 @@ if child == 0:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_workers_are_made_when_first_needed():
+    program = """
+import os
+import numpy as np
+import rnncore as rc
+def count(): return len(os.listdir("/proc/self/task"))
+layer, x = rc.LSTM(6, 69, seed=0), np.ones((40, 41, 6), np.float32)
+before = count()
+for number in (1, 3):
+    with rc.num_threads(number):
+        layer.infer(x)
+    print(count() - before)
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, timeout=60,
+                         capture_output=True, text=True)
+    assert run.stdout.split() == ["0", "2"]
 
 
 def test_setting():

@@ -2,13 +2,11 @@ from rnncore.engine.arena cimport Arena
 from rnncore.engine.states cimport Boundary
 from rnncore.engine.types cimport Batch, Layer, Tape
 
-cdef enum:
-    CHUNK = 1 << 18        # bytes of Z between two looks at the input; half a small L2
-
 cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows, Tape *tape,
                         Arena *arena) noexcept nogil
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary) except -1 nogil
+cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil
 cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil
 cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil

@@ -13,8 +13,10 @@ from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
+    CHUNK = 1 << 18        # bytes of Z between two looks at the input; half a small L2
     ROWS = 48              # of a rectangle: its part of Z stays in the first level cache
     LEAST_ROWS = 8         # of a thread: fewer make poor tiles
+    LEAST_WORK = 1 << 22   # multiply-adds worth waking a thread for: some 50 us of one core
 
 
 cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows, Tape *tape,
@@ -154,16 +156,28 @@ cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
         _forward_step(s.layer, s.batch, s.tape, &rows, t)
 
 
+cdef int _most_parts(const Layer *layer, const Batch *batch) noexcept nogil:
+    """How many threads can share the rows of a batch. BLAS has threads of its own."""
+    return 1 if layer.blas != NULL else <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
+
+
 cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil:
-    """How many threads share the rows of a batch. BLAS has threads of its own."""
-    if layer.blas != NULL:
+    """How many threads share the rows of a batch: one where there is little work."""
+    cdef Py_ssize_t rows = batch.offset[batch.steps] - batch.origin
+    if rows * layer.ldz * (layer.inputs + layer.hidden) < LEAST_WORK:
         return 1
-    return <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
+    return _most_parts(layer, batch)
+
+
+cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil:
+    """The rows of a run of steps whose Z stays in the caches of its threads; one step at
+    least."""
+    return max(batch.size, CHUNK // (layer.ldz * layer.itemsize) * _most_parts(layer, batch))
 
 
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil:
     """Run a layer over all steps of a batch; the initial states are in place."""
-    cdef Py_ssize_t rows, most = max(CHUNK // (layer.ldz * layer.itemsize), 1)
+    cdef Py_ssize_t rows, most = chunk_rows(layer, batch)
     cdef int parts = parts_of(layer, batch)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
@@ -172,8 +186,7 @@ cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) excep
         layer.kernels.run_parts(_forward_part, &s, parts)
     while s.last < batch.steps:
         s.first, rows = s.last, 0
-        while s.last < batch.steps and (s.last == s.first or
-                                        rows + batch.live[s.last] <= most * parts):
+        while s.last < batch.steps and rows + batch.live[s.last] <= most:
             rows += batch.live[s.last]
             s.last += 1
         layer.kernels.run_parts(_forward_part, &s, parts)
@@ -236,13 +249,13 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary) except -1 nogil:
     """Turn the activations in Z into gradients of the pre-activations. dy is in place, the
     rings are clear."""
-    cdef Py_ssize_t stride = CHUNK // (layer.ldz * layer.itemsize * max(batch.size, 1)) + 1
+    cdef Py_ssize_t stride = chunk_rows(layer, batch) // max(batch.size, 1) + 1
     cdef int parts = parts_of(layer, batch)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary = layer, batch, tape, boundary
     s.first = batch.steps
     while s.first > -batch.past:
-        s.last, s.first = s.first, max(s.first - stride * parts, -batch.past)
+        s.last, s.first = s.first, max(s.first - stride, -batch.past)
         layer.kernels.run_parts(_backward_part, &s, parts)
         with gil:
             PyErr_CheckSignals()

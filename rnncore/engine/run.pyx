@@ -11,7 +11,7 @@ from rnncore.engine.arena cimport Arena, padded, take
 from rnncore.engine.batch cimport Sequences, View, mirror, view_of
 from rnncore.engine.plan cimport Plan
 from rnncore.engine.product cimport at
-from rnncore.engine.recurrence cimport CHUNK, carve_forward, forward_layer
+from rnncore.engine.recurrence cimport carve_forward, chunk_rows, forward_layer
 from rnncore.engine.states cimport get_states, output_rows, set_states, shift_states
 from rnncore.engine.types cimport Batch, Layer, Tape
 
@@ -171,11 +171,6 @@ cdef class Run:
                 self.finish_output(layer)
         arena.used = max(most, arena.used)
         return 0
-
-
-cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil:
-    """The rows of a run of steps whose Z stays in cache; one step at least."""
-    return max(batch.size, CHUNK // (layer.ldz * layer.itemsize))
 
 
 cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void **finals,
