@@ -27,7 +27,8 @@ FLAGS = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off
          "-fvisibility=hidden", "-pthread"]
 LINK = ["-pthread"]
 if SANITIZE:
-    FLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"]
+    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
+              "-fno-omit-frame-pointer", "-g"]
     LINK += ["-fsanitize=address,undefined"]
 else:
     FLAGS += ["-g0"]

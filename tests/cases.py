@@ -1,30 +1,20 @@
 """Every cell, in every situation it has to bear: what test_cells and test_gradients run through.
 
 A cell is a row of the kernels' table, by way of the layer that uses it. A case is a set of sizes
-and options. A runner is an instruction set with a matrix engine. A problem is a cell in a case
-with random numbers, all of them representable in float32, so that one run of the oracle, in
-float64, is right for both element types. The padding of what a layer is given is NaN.
+and options. A runner is an instruction set with a matrix engine.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
-import numpy as np
-from reference import cells as oracle_cells
-from reference import parts, random_params, random_state, run
-
-import rnncore as rc
 from rnncore.engine.plan import available_isas
 from rnncore.engine.spec import ENGINES
 
 RUNNERS = list(itertools.product(available_isas(), ENGINES))
-MARGIN = 1e-5  # no relu is nearer to its kink: some twenty times the error of float32
 
 
 @dataclass(frozen=True)
@@ -70,8 +60,9 @@ class Case:
     """Sizes and options of a layer, and how it is called.
 
     `B` None is one sequence without a batch axis; `gain` scales the parameters, so that a long
-    sequence does not amplify rounding errors; `basis` asks for derivatives along every unit
-    vector instead of a few random directions; `forward_only` has no gradients.
+    sequence does not amplify rounding errors; `seed` is the first to be tried; `basis` asks for
+    derivatives along every unit vector instead of a few random directions; `forward_only` has
+    no gradients.
     """
 
     T: int = 5
@@ -82,6 +73,7 @@ class Case:
     options: tuple[tuple[str, Any], ...] = ()
     with_state: bool = True
     gain: float = 1.0
+    seed: int = 0
     basis: bool = False
     forward_only: bool = False
 
@@ -106,7 +98,7 @@ def _case(*args: Any, **options: Any) -> Case:
 STACK: dict[str, Any] = {"num_layers": 2, "bidirectional": True}
 CASES = {
     "plain": _case(T=4, H=3, basis=True),
-    "one unit": _case(I=1, H=1),
+    "one unit": _case(I=1, H=1, seed=200),  # no gradient of one entry cancels
     "three units": _case(I=4, H=3),
     "three panels": _case(T=3, I=19, H=37),
     "no steps": _case(T=0),
@@ -145,149 +137,3 @@ CASES = {
     ),
 }
 PAIRS = [(cell, case) for cell in CELLS for case in CASES if CASES[case].suits(CELLS[cell])]
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A cell in a case, with float64 numbers.
-
-    `arrays` are the parameters by name, "x", and "state 0", "state 1" as far as given;
-    `into` the gradients that come in: of y, then of the last states.
-    """
-
-    kind: str
-    sizes: tuple[int, int]
-    options: dict[str, Any]
-    case: Case
-    arrays: dict[str, np.ndarray]
-    into: tuple[np.ndarray, ...]
-
-    @property
-    def parameters(self) -> list[str]:
-        return [name for name in self.arrays if name != "x" and "state" not in name]
-
-    def oracle(self, **changed: Any) -> tuple[np.ndarray, ...]:
-        """(y, last states...), with some arrays, or options of `run`, replaced."""
-        arrays = {name: changed.pop(name, value) for name, value in self.arrays.items()}
-        state = as_state(value for name, value in arrays.items() if "state" in name)
-        params = {name: arrays[name] for name in self.parameters}
-        options = {"lengths": self.case.lengths, **self.options, **changed}
-        y, last = run(self.kind, params, arrays["x"], state, **options)
-        return y, *parts(last)
-
-    def loss(self, **changed: Any) -> Any:
-        outputs = self.oracle(**changed)
-        return sum((w * out).sum() for w, out in zip(self.into, outputs, strict=True))
-
-    def layer(self, dtype: str) -> rc.layers.Layer:
-        layer = getattr(rc, self.kind)(*self.sizes, dtype=dtype, **self.options)
-        layer.load_state_dict({name: self.arrays[name] for name in self.parameters})
-        return layer
-
-    def given(self, dtype: str) -> tuple[np.ndarray, Any, tuple[int, ...] | None]:
-        """x, state, lengths for a layer; NaN stands where no layer may look."""
-        state = as_state(v.astype(dtype) for n, v in self.arrays.items() if "state" in n)
-        return self.padded(self.arrays["x"]).astype(dtype), state, self.case.lengths
-
-    def coming(self, dtype: str) -> tuple[np.ndarray, Any]:
-        """dy and dstate for a layer."""
-        dy, *dlast = (array.astype(dtype) for array in self.into)
-        return self.padded(dy), as_state(dlast)
-
-    def padded(self, array: np.ndarray) -> np.ndarray:
-        array = array.copy()
-        for b, length in enumerate(self.case.lengths or ()):
-            array[length:, b] = np.nan
-        return array
-
-
-def as_state(arrays: Any) -> Any:
-    """None, an array, or the pair of an LSTM."""
-    arrays = tuple(arrays)
-    return arrays if len(arrays) > 1 else arrays[0] if arrays else None
-
-
-def exact(rng_values: np.ndarray) -> np.ndarray:
-    """The nearest values that float32 has too."""
-    return rng_values.astype(np.float32).astype(np.float64)
-
-
-def draw(cell: Cell, case: Case, seed: int) -> Problem:
-    rng = np.random.default_rng(seed)
-    options = {**cell.options, **dict(case.options)}
-    square = cell.kind == "IntersectionRNN" or (cell.kind == "Linear" and case.I == case.H)
-    I, H = case.H if square else case.I, case.H  # noqa: E741
-    batch = () if case.B is None else (case.B,)
-    params = random_params(rng, cell.kind, I, H, **options)
-    arrays = {name: case.gain * value for name, value in params.items()}
-    arrays["x"] = rng.standard_normal((case.T, *batch, I))
-    if case.with_state and cell.kind != "Linear":
-        start = random_state(rng, cell.kind, H, *batch, **options)
-        arrays |= {f"state {i}": part for i, part in enumerate(parts(start))}
-    arrays = {name: exact(value) for name, value in arrays.items()}
-    problem = Problem(cell.kind, (I, H), options, case, arrays, ())
-    into = tuple(exact(rng.standard_normal(out.shape)) for out in problem.oracle())
-    return Problem(cell.kind, (I, H), options, case, arrays, into)
-
-
-def nearest_kink(problem: Problem) -> float:
-    """The smallest |a| that any relu of the oracle was given; the zeros of a zero state, which
-    nothing moves, apart."""
-    smallest = np.inf
-
-    def relu(a: np.ndarray) -> np.ndarray:
-        nonlocal smallest
-        smallest = min(smallest, abs(a.real[a.real != 0]).min(initial=np.inf))
-        return oracle_relu(a)
-
-    oracle_relu = oracle_cells.relu
-    with (
-        mock.patch.dict(oracle_cells.ACTIVATIONS, relu=relu),
-        mock.patch.object(oracle_cells, "relu", relu),
-    ):
-        problem.oracle()
-    return smallest
-
-
-@functools.cache
-def problem(cell: str, case: str) -> Problem:
-    """The first draw that has every relu away from its kink."""
-    draws = (draw(CELLS[cell], CASES[case], seed) for seed in range(20))
-    return next(drawn for drawn in draws if nearest_kink(drawn) > MARGIN)
-
-
-def largest(array: np.ndarray) -> float:
-    return float(abs(array).max(initial=0.0))
-
-
-class Findings:
-    """Comparisons of one test, so that all that fail are told at once."""
-
-    def __init__(self) -> None:
-        self.failures: list[str] = []
-
-    def close(
-        self,
-        title: str,
-        got: Any,
-        wanted: np.ndarray,
-        tolerance: float,
-        size: float | None = None,
-    ) -> None:
-        """The largest difference is at most `tolerance` times `size`, by default the largest
-        wanted value."""
-        if got.shape != wanted.shape:
-            self.failures.append(f"{title}: shape {got.shape}, expected {wanted.shape}")
-            return
-        off, size = largest(got - wanted), largest(wanted) if size is None else size
-        if not off <= tolerance * size:
-            self.failures.append(f"{title}: off by {off:.2g} of {size:.2g}, at {tolerance:.2g}")
-
-    def same_bits(self, title: str, got: np.ndarray, wanted: np.ndarray) -> None:
-        if (got.dtype, got.shape) != (wanted.dtype, wanted.shape) or (
-            got.tobytes() != wanted.tobytes()
-        ):
-            self.failures.append(f"{title}: not the same bits")
-
-    def report(self) -> None:
-        assert not self.failures, "\n".join(self.failures)

@@ -22,6 +22,7 @@ RECURRENT = [cell for cell in CELLS.values() if cell.kind != "Linear"]
 FUSED = tuple(isa for isa in available_isas() if isa in ("avx512", "avx2", "neon"))
 
 every_cell = pytest.mark.parametrize("cell", RECURRENT, ids=lambda cell: cell.name)
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 every_isa = pytest.mark.parametrize("isa", available_isas())
 
 

@@ -19,6 +19,7 @@ from problems import (
     FUSED,
     RECURRENT,
     every_cell,
+    every_dtype,
     every_isa,
     examples,
     make_problem,
@@ -224,7 +225,7 @@ def test_rows_of_a_linear_layer(activation, isa):
             same_bits(layer.backward(dy[row])[0], dx[row])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_dtype
 def test_norms_and_scales_agree(dtype):
     rng = np.random.default_rng(0)
     for size in (0, 1, 15, 16, 17, 100, 4099):

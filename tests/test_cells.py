@@ -12,7 +12,8 @@ from math import ceil, log2
 
 import numpy as np
 import pytest
-from cases import CASES, CELLS, PAIRS, RUNNERS, Findings, as_state, draw, problem
+from against_oracle import Findings, problem
+from cases import CELLS, PAIRS, RUNNERS
 from reference import parts
 
 import rnncore as rc

@@ -43,7 +43,7 @@ cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil
 
 cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
                  Py_ssize_t stride, Py_ssize_t direction) noexcept nogil:
-    """Bring dy of one direction into place and clear what is carried."""
+    """Bring dy of one direction into place; clear what is carried, and all padding."""
     cdef const Batch *batch = &run.sequences.batch
     cdef Py_ssize_t row, n = layer.hidden, carried = layer.lag * batch.size * layer.ldh * run.item
     cdef void *dy = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
@@ -51,6 +51,7 @@ cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
     memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)
     memset(tape.dh, 0, carried)
     memset(tape.dc, 0, carried)
+    memset(tape.drh, 0, batch.size * layer.ldh * run.item)
     if direction == 1:
         mirror(batch, run.item, above, stride, dy, layer.ldh, n, layer.ldh)
         return
