@@ -11,6 +11,7 @@ from typing import Any
 
 from rnncore.engine.plan import available_isas, compiled_isas, current_isa
 from rnncore.engine.spec import choice
+from rnncore.engine.threads import get_num_threads, num_threads, set_num_threads
 from rnncore.files import load
 from rnncore.layers import (
     GRU,
@@ -28,7 +29,6 @@ from rnncore.layers import (
 from rnncore.model import Model
 from rnncore.optim import SGD, Adam, clip_norm
 from rnncore.parameters import Parameters
-from rnncore.threads import get_num_threads, num_threads, set_num_threads
 
 __all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "Embedding", "IdentityRNN", "IndRNN",
            "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Parameters", "clip_norm",

@@ -12,6 +12,7 @@ from rnncore.data import Batch, check_input, make_batch, swapped
 from rnncore.layers import Embedding, Last, Layer, Linear
 from rnncore.losses import Loss, LossFunction, get_loss
 from rnncore.network import Network, State
+from rnncore.optim import clip_norm
 from rnncore.parameters import Array
 
 
@@ -200,6 +201,10 @@ class Model(Network):
         self.run_back(dy, [None] * len(self.layers))
         return loss, ends, int(np.count_nonzero(weights))
 
+    def clip_norm(self, max_norm: float, on_nonfinite: str = "raise") -> float:
+        """Clip the gradients in place, return the norm before: see `rnncore.clip_norm`."""
+        return clip_norm(self.grads, max_norm, on_nonfinite, self.tensors)
+
     def states(self, state: State | None) -> State:
         """One entry per layer; refuse a list that does not fit the layers."""
         if state is None:
@@ -222,4 +227,4 @@ class Model(Network):
         return f"Model with loss {self.loss.name!r}, {self.reduction}\n{self.table()}"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Model is not pickled: use model.save, or copy.deepcopy")
+        raise TypeError("a Model is copied by copy.deepcopy and stored by model.save")

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncore.layers import Embedding, Last, Layer, Linear
-from rnncore.optim import clip_norm
 from rnncore.parameters import Array, Parameters
 
 State = list[Any]  # one entry per layer, None for layers that have no state
@@ -119,10 +118,6 @@ class Network:
     def _clear_frozen(self) -> None:
         for name in self.frozen:
             self.tensors.grad(name).fill(0)
-
-    def clip_norm(self, max_norm: float, on_nonfinite: str = "raise") -> float:
-        """Clip the gradients in place, return the norm before: see `rnncore.clip_norm`."""
-        return clip_norm(self.grads, max_norm, on_nonfinite, self.tensors)
 
     def train(self, mode: bool = True) -> Self:
         """Let `forward` and `loss_and_grad` apply dropout, or not; return the model."""

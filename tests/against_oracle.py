@@ -1,7 +1,7 @@
 """A cell in a case with random numbers: what the oracle says of it, and what a layer does.
 
-All numbers are representable in float32, so that one run of the oracle, in float64, is right for
-both element types. Where no layer may look, past the ends of rows, it is given NaN.
+All numbers are representable in float32, so that one run of the oracle, in float64, is right
+for both element types. Where no layer may look, past the ends of rows, it is given NaN.
 """
 
 from __future__ import annotations
@@ -91,8 +91,7 @@ def exact(rng_values: Array) -> Array:
 def draw(cell: Cell, case: Case, seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     options = {**cell.options, **dict(case.options)}
-    square = cell.kind == "IntersectionRNN" or (cell.kind == "Linear" and case.I == case.H)
-    I, H = case.H if square else case.I, case.H  # noqa: E741
+    H, I = case.H, case.H if cell.kind == "IntersectionRNN" else case.I  # noqa: E741
     batch = () if case.B is None else (case.B,)
     params = random_params(rng, cell.kind, I, H, **options)
     arrays = {name: case.gain * value for name, value in params.items()}

@@ -1,7 +1,7 @@
-"""Every cell, in every situation it has to bear: what test_cells and test_gradients run through.
+"""Every cell, in every situation it has to bear: test_cells and test_gradients run through all.
 
-A cell is a row of the kernels' table, by way of the layer that uses it. A case is a set of sizes
-and options. A runner is an instruction set with a matrix engine.
+A cell is a row of the kernels' table, by way of the layer that uses it. A case is a set of
+sizes and options. A runner is an instruction set with a matrix engine.
 """
 
 from __future__ import annotations

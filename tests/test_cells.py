@@ -12,7 +12,7 @@ from math import ceil, log2
 
 import numpy as np
 import pytest
-from against_oracle import Findings, problem
+from against_oracle import Findings, as_state, problem
 from cases import CELLS, PAIRS, RUNNERS
 from reference import parts
 
@@ -57,3 +57,80 @@ def test_forward(cell, case):
                 else:
                     findings.close(f"infer: {title}", b, w, bound)
     findings.report()
+
+
+def cell_states(p):
+    """c of every step, (S, T, B, H): the last c of every prefix, or of every suffix where the
+    direction is reverse. Of one layer, or of several in one direction."""
+    T, x = p.case.T, p.arrays["x"]
+    lengths = np.array(p.case.lengths or [T] * p.case.B)
+    reverse = p.options.get("bidirectional", False)
+    c = np.zeros((p.options.get("num_layers", 1) * (1 + reverse), T, p.case.B, p.sizes[1]))
+    for t in range(T):
+        before, after = x[: t + 1], x[t:]
+        done, left = np.minimum(lengths, t + 1), np.maximum(lengths - t, 0)
+        newest = [p.oracle(x=before, lengths=done)[2], p.oracle(x=after, lengths=left)[2]]
+        newest = [last[:, 0] if last.ndim == 4 else last for last in newest]
+        c[:, t] = newest[0]
+        if reverse:
+            c[1, t] = newest[1][1]
+        c[:, t, lengths <= t] = 0.0
+    return c
+
+
+@pytest.mark.parametrize(
+    "case", ["plain", "lengths below T", "lengths, both directions", "taps (2,), lengths"]
+)
+@pytest.mark.parametrize("cell", [name for name in CELLS if CELLS[name].kind == "LSTM"])
+def test_cell_states_of_all_steps(cell, case):
+    p, findings = problem(cell, case), Findings()
+    wanted = cell_states(p)
+    for isa, engine in RUNNERS:
+        layer = p.layer("float64")
+        with use(isa, engine):
+            y, last = layer.forward(*p.given("float64"))
+            got, got_last, c = layer.forward(*p.given("float64"), return_cell_states=True)
+        findings.close(f"c, {isa}, {engine}", c, wanted, 1e-13)
+        for one, other in zip((got, *got_last), (y, *last), strict=True):
+            findings.same_bits(f"y or states, {isa}, {engine}", one, other)
+    findings.report()
+
+
+def test_cell_states_of_one_sequence():
+    p = problem("lstm", "one sequence")
+    x, (h, c), _ = p.given("float64")
+    layer = p.layer("float64")
+    alone = layer.forward(x, (h, c), return_cell_states=True)[2]
+    batch = layer.forward(x[:, None], (h[:, None], c[:, None]), return_cell_states=True)[2]
+    np.testing.assert_array_equal(alone, batch[:, :, 0], strict=True)
+
+
+def test_only_an_lstm_has_cell_states():
+    with pytest.raises(
+        ValueError, match="return_cell_states is True, but GRU has no cell state"
+    ):
+        rc.GRU(3, 5).forward(np.zeros((2, 1, 3), np.float32), return_cell_states=True)
+
+
+@pytest.mark.parametrize(
+    "cell", [cell.name for cell in CELLS.values() if cell.kind != "Linear"]
+)
+def test_batch_first_and_no_state(cell):
+    """(B, T, features) is the same batch turned around; None is a state of zeros."""
+    p = problem(cell, "lengths, both directions")
+    x, state, lengths = p.given("float64")
+    zeros = as_state(np.zeros_like(part) for part in parts(state))
+    layer = p.layer("float64")
+    y, last = layer.forward(x, zeros, lengths)
+    turned = type(layer)(**{**arguments(layer), "batch_first": True})
+    turned.load_state_dict(layer.state_dict())
+    for run in (turned.forward, turned.infer):
+        y_turned, last_turned = run(x.swapaxes(0, 1), None, lengths)
+        np.testing.assert_array_equal(y_turned.swapaxes(0, 1), y, strict=True)
+        for one, other in zip(parts(last_turned), parts(last), strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+def arguments(layer):
+    """The constructor's."""
+    return {name: value for name, value in layer.config().items() if name != "layer"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnncore as rc
-from rnncore.threads import available_cpus
+from rnncore.engine.threads import available_cpus
 
 STEPS, ROWS, INPUTS, HIDDEN = 40, 41, 6, 69  # enough work to wake a thread for
 KINDS = [

@@ -1,0 +1,1 @@
+"""The engine: compiled loops over time, layers and directions, and the plans they run."""

@@ -7,9 +7,7 @@ Below this file nothing can fail but Ctrl-C.
 
 import numpy
 
-from libc.stdlib cimport calloc, free
-
-from rnncore.engine.arena cimport Arena, aligned
+from rnncore.engine.arena cimport Arena, aligned, take
 from rnncore.engine.backward cimport Buffers, backward as run_back, carve_backward, gradients
 from rnncore.engine.batch cimport Sequences, View, load, store, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
@@ -111,24 +109,24 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
     cdef const void *initials[2]
     cdef View source = view_of(dy, item), target
     cdef unsigned mode
-    cdef Arrays *arrays = <Arrays *> calloc(len(grads), sizeof(Arrays))
-    if arrays == NULL:
-        raise MemoryError()
+    cdef Arrays *arrays
+    initial = _new_states(plan, sequences)
+    dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan)) \
+        if input_grad else None
+    target = view_of(dx, item) if input_grad else source
+    _point(finals, dstate, item)
+    _point(initials, initial, item)
+    arena.base, arena.used = NULL, 0
+    take(&arena, len(grads) * sizeof(Arrays))
+    carve_backward(run, &buffers, &arena)
+    memory = _memory(arena.used)
+    arena.base, arena.used = aligned(memory), 0
+    arrays = <Arrays *> take(&arena, len(grads) * sizeof(Arrays))
+    for index in range(len(grads)):
+        fill_arrays(&arrays[index], grads[index], item)
+    carve_backward(run, &buffers, &arena)
     mode = plan.layers[0].kernels.enter()
     try:
-        initial = _new_states(plan, sequences)
-        _point(finals, dstate, item)
-        _point(initials, initial, item)
-        for index in range(len(grads)):
-            fill_arrays(&arrays[index], grads[index], item)
-        dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan)) \
-            if input_grad else None
-        target = view_of(dx, item) if input_grad else source
-        arena.base, arena.used = NULL, 0
-        carve_backward(run, &buffers, &arena)
-        memory = _memory(arena.used)
-        arena.base, arena.used = aligned(memory), 0
-        carve_backward(run, &buffers, &arena)
         with nogil:
             load(&sequences.batch, item, source, buffers.above, run.strides[plan.n_layers],
                  run.width, run.width)
@@ -139,7 +137,6 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
                       False)
     finally:
         plan.layers[0].kernels.leave(mode)
-        free(arrays)
     return dx, initial
 
 

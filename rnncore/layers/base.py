@@ -138,11 +138,11 @@ def one_of(name: str, value: Any, expected: tuple[Any, ...]) -> Any:
 
 def require_dtype(name: str, array: Any, dtype: np.dtype[Any]) -> Array:
     """An array of exactly the layer's dtype: nothing is cast unasked."""
-    array = np.asarray(array)
-    if array.dtype != dtype:
-        raise TypeError(f"{name} has dtype {array.dtype}, expected {dtype}: "
+    given: Array = np.asarray(array)
+    if given.dtype != dtype:
+        raise TypeError(f"{name} has dtype {given.dtype}, expected {dtype}: "
                         f"cast it with .astype(np.{dtype})")
-    return array
+    return given
 
 
 def check_lengths(lengths: npt.ArrayLike | None, steps: int, size: int) -> Array | None:
@@ -155,5 +155,6 @@ def check_lengths(lengths: npt.ArrayLike | None, steps: int, size: int) -> Array
     if array.shape != (size,):
         raise ValueError(f"lengths has shape {array.shape}, expected ({size},)")
     if size and (array.min() < 0 or array.max() > steps):
-        raise ValueError(f"lengths lie in [{array.min()}, {array.max()}], expected in [0, {steps}]")
+        raise ValueError(f"lengths lie in [{array.min()}, {array.max()}], expected in "
+                         f"[0, {steps}]")
     return array.astype(np.intp)

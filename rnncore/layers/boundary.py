@@ -71,8 +71,8 @@ class Boundary:
         if not isinstance(parts, (tuple, list)) or len(parts) != len(self.letters):
             raise TypeError(f"{name} is {type(state).__name__}, expected a tuple "
                             f"({', '.join(self.letters)})")
-        shape = (self.rows, *([self.past] if self.past > 1 else []), *([] if single else [size]),
-                 self.hidden)
+        past, batch = [self.past] if self.past > 1 else [], [] if single else [size]
+        shape = (self.rows, *past, *batch, self.hidden)
         result = []
         for letter, part in zip(self.letters, parts, strict=True):
             label = f"{name}[{letter}]" if len(parts) > 1 else name

@@ -151,8 +151,8 @@ class LSTM(Recurrent):
 class IntersectionRNN(Recurrent):
     """+RNN, the intersection RNN (Collins, Sohl-Dickstein & Sussillo, 2017).
 
-    Gated through time and through depth: ``h_t = g_h h_{t-1} + (1 - g_h) tanh(h_in)`` is carried
-    on, ``y_t = g_y x_t + (1 - g_y) relu(y_in)`` goes up.
+    Gated through time and through depth: ``h_t = g_h h_{t-1} + (1 - g_h) tanh(h_in)`` is
+    carried on, ``y_t = g_y x_t + (1 - g_y) relu(y_in)`` goes up.
 
     Parameters
     ----------
@@ -175,10 +175,11 @@ class IntersectionRNN(Recurrent):
     def __init__(self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0,
                  **options: Unpack[Options]) -> None:
         if input_size != hidden_size:
-            raise ValueError(f"input_size is {input_size}, expected hidden_size = {hidden_size}: "
-                             "x reaches the output directly (put a Linear before)")
+            raise ValueError(f"input_size is {input_size}, expected hidden_size = "
+                             f"{hidden_size}: x reaches the output directly (put a Linear "
+                             "before)")
         if options.get("bidirectional") and options.get("num_layers", 1) > 1:
-            raise ValueError("bidirectional is True, expected False with num_layers > 1: a second "
-                             "layer's input would be twice as wide as its state")
+            raise ValueError("bidirectional is True, expected False with num_layers > 1: a "
+                             "second layer's input would be twice as wide as its state")
         super().__init__(Cell("plusrnn", "vkdg", "vkdg", keep="dg"), input_size, hidden_size,
                          forget_bias=forget_bias, **options)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from rnncore.engine import plan as engine
 from rnncore.engine import sequence
 from rnncore.engine.spec import Choice, Spec, choice
+from rnncore.engine.threads import get_num_threads
 from rnncore.layers.base import Array, Layer, State, check_lengths, positive
 from rnncore.layers.boundary import Boundary
 from rnncore.layers.options import Cell, check_dropout, check_taps
-from rnncore.threads import get_num_threads
 
 Key = tuple[int, Array, Choice]
 
@@ -37,7 +37,8 @@ class Recurrent(Layer):
                  taps: tuple[int, ...] = (1,), dropout: float = 0.0, bias: bool = True,
                  batch_first: bool = False, dtype: npt.DTypeLike = np.float32,
                  seed: int | None = None, forget_bias: float = 0.0) -> None:
-        inputs, hidden = positive("input_size", input_size), positive("hidden_size", hidden_size)
+        inputs = positive("input_size", input_size)
+        hidden = positive("hidden_size", hidden_size)
         self.hidden_size, self.num_layers = hidden, positive("num_layers", num_layers)
         self.bidirectional, self.residual = bool(bidirectional), bool(residual)
         self.bias, self.batch_first = bool(bias), bool(batch_first)
@@ -49,8 +50,8 @@ class Recurrent(Layer):
         lag = 0 if not cell.states else self.taps[0] if cell.lag is None else cell.lag
         past = max(*self.taps, lag) if cell.states else 0
         self._spec = Spec(cell.name, cell.x_rows, cell.h_rows, inputs, hidden, self.num_layers,
-                          1 + self.bidirectional, self.residual, self.taps, lag, past, cell.scale,
-                          np.dtype(dtype).itemsize)
+                          1 + self.bidirectional, self.residual, self.taps, lag, past,
+                          cell.scale, np.dtype(dtype).itemsize)
         super().__init__(self._shapes(), dtype)
         self.input_size, self.output_size = inputs, hidden * self._spec.directions
         self._boundary = Boundary(self.parameters.dtype, self.batch_first, cell.states,
@@ -248,7 +249,6 @@ class Recurrent(Layer):
         """Dropout masks of the outputs of all layers but the last."""
         if not self.training or self.dropout == 0.0:
             return ()
-        keep, dtype = 1 - self.dropout, self.parameters.dtype.type
-        shape = steps, size, self.output_size
-        return tuple((self._rng.random(shape) < keep) * dtype(1 / keep)
+        keep, shape = 1 - self.dropout, (steps, size, self.output_size)
+        return tuple(((self._rng.random(shape) < keep) / keep).astype(self.parameters.dtype)
                      for _ in range(self.num_layers - 1))

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncore.layers.base import Array, Layer, State, check_lengths, one_of, positive
-from rnncore.layers.vanilla import ACTIVATIONS
 from rnncore.layers.options import Cell
 from rnncore.layers.recurrent import Recurrent
+from rnncore.layers.vanilla import ACTIVATIONS
 
 
 class Linear(Recurrent):

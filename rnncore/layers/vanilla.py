@@ -14,10 +14,10 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 class RNN(Recurrent):
     """The vanilla recurrent network.
 
-    ``h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`` (Elman, 1990), or with ``form="pascanu"``
-    ``x_t = W_hh f(x_{t-1}) + W_ih u_t + b`` (Pascanu, Mikolov & Bengio, 2013, eq. 2), whose state
-    and output are x. With ``skip=d``: ``h_t = h_{t-d} + skip_scale f(...)``, the residual
-    connection through time.
+    ``h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`` (Elman, 1990), or with
+    ``form="pascanu"`` ``x_t = W_hh f(x_{t-1}) + W_ih u_t + b`` (Pascanu, Mikolov & Bengio, 2013,
+    eq. 2), whose state and output are x. With ``skip=d``:
+    ``h_t = h_{t-d} + skip_scale f(...)``, the residual connection through time.
 
     Parameters
     ----------
@@ -75,8 +75,9 @@ class RNN(Recurrent):
             if form != "elman":
                 raise ValueError(f"skip is {skip}, expected None with form={form!r}")
             cell = "rnn_skip"
-        super().__init__(Cell(f"{cell}_{activation}", h_rows="a", two_biases=True, lag=self.skip,
-                              scale=self.skip_scale), input_size, hidden_size, **options)
+        super().__init__(
+            Cell(f"{cell}_{activation}", h_rows="a", two_biases=True, lag=self.skip,
+                 scale=self.skip_scale), input_size, hidden_size, **options)
 
 
 class IndRNN(Recurrent):
