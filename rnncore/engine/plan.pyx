@@ -78,8 +78,10 @@ def activate(str function, array):
     cdef unsigned char[::1] view = array.view(numpy.uint8)
     if function == "sigmoid":
         kernels.sigmoid(array.size, &view[0])
-    else:
+    elif function == "tanh":
         kernels.tanh(array.size, &view[0])
+    else:
+        raise ValueError(f"function is {function!r}, expected 'sigmoid' or 'tanh'")
 
 
 cdef const void *_address(object array, Py_ssize_t itemsize) except? NULL:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rnncore.layers.base import Array, State, require_dtype
+from rnncore.layers.base import Array, State
+from rnncore.layers.checks import of_dtype, output
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Boundary:
 
     def batch(self, name: str, x: Any, features: int) -> tuple[Array, bool]:
         """x as (T, B, features) with contiguous features, and whether it was one sequence."""
-        x = require_dtype(name, x, self.dtype)
+        x = of_dtype(name, x, self.dtype)
         order = "batch, time" if self.batch_first else "time, batch"
         if x.ndim not in (2, 3) or x.shape[-1] != features:
             raise ValueError(f"{name} has shape {x.shape}, expected ({order}, {features}) or "
@@ -48,19 +49,20 @@ class Boundary:
             return y[:, 0]
         return y.swapaxes(0, 1) if self.batch_first else y
 
+    def gradient(self, dy: Any, shape: tuple[int, ...], single: bool) -> Array:
+        """dy as (T, B, features), of the shape that y had."""
+        dy = of_dtype("dy", dy, self.dtype)
+        blank = np.broadcast_to(self.dtype.type(0), shape)
+        expected = self.unbatch(blank, single).shape
+        if dy.shape != expected:
+            raise ValueError(f"dy has shape {dy.shape}, expected {expected}")
+        return self.batch("dy", dy, shape[2])[0]
+
     def target(self, out: Any, x: Array, features: int, single: bool) -> Array:
         """A checked `out` as (T, B, features)."""
         blank = np.broadcast_to(self.dtype.type(0), (*x.shape[:2], features))
-        shape = self.unbatch(blank, single).shape
-        if not isinstance(out, np.ndarray) or out.dtype != self.dtype or out.shape != shape:
-            raise ValueError(f"out is {getattr(out, 'dtype', type(out).__name__)} of shape "
-                             f"{getattr(out, 'shape', None)}, expected {self.dtype} of shape "
-                             f"{shape}")
-        if not out.flags.c_contiguous or not out.flags.writeable or not out.flags.aligned:
-            raise ValueError("out is not contiguous, aligned and writable, expected all three")
-        if np.may_share_memory(out, x):
-            raise ValueError("out shares memory with x, expected an array of its own")
-        return out[:, None] if single else out.swapaxes(0, 1) if self.batch_first else out
+        y = output(out, self.unbatch(blank, single).shape, self.dtype, x)
+        return y[:, None] if single else y.swapaxes(0, 1) if self.batch_first else y
 
     def states(self, name: str, state: State, size: int,
                single: bool) -> tuple[Array, ...] | None:
@@ -68,15 +70,18 @@ class Boundary:
         if state is None:
             return None
         parts = state if len(self.letters) > 1 else (state,)
-        if not isinstance(parts, (tuple, list)) or len(parts) != len(self.letters):
+        if not isinstance(parts, (tuple, list)):
             raise TypeError(f"{name} is {type(state).__name__}, expected a tuple "
                             f"({', '.join(self.letters)})")
+        if len(parts) != len(self.letters):
+            raise ValueError(f"{name} has {len(parts)} parts, expected {len(self.letters)}: "
+                             f"({', '.join(self.letters)})")
         past, batch = [self.past] if self.past > 1 else [], [] if single else [size]
         shape = (self.rows, *past, *batch, self.hidden)
         result = []
         for letter, part in zip(self.letters, parts, strict=True):
             label = f"{name}[{letter}]" if len(parts) > 1 else name
-            part = require_dtype(label, part, self.dtype)
+            part = of_dtype(label, part, self.dtype)
             if part.shape != shape:
                 raise ValueError(f"{label} has shape {part.shape}, expected {shape}")
             part = np.require(part, requirements=["C", "A"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from rnncore.layers.base import one_of
+from rnncore.layers.checks import finite, increasing_taps, one_of
 from rnncore.layers.options import Cell, Options
 from rnncore.layers.recurrent import Recurrent
 
@@ -63,8 +63,9 @@ class UGRNN(Recurrent):
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh",
                  forget_bias: float = 1.0, **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ("tanh", "relu"))
-        super().__init__(Cell(f"ugrnn_{activation}", "kg", "kg", keep="g"), input_size,
-                         hidden_size, forget_bias=forget_bias, **options)
+        self.forget_bias = finite("forget_bias", forget_bias)
+        super().__init__(Cell(f"ugrnn_{activation}", "kg", "kg", keep="g",
+                              forget_bias=self.forget_bias), input_size, hidden_size, **options)
 
 
 class GRU(Recurrent):
@@ -93,7 +94,7 @@ class GRU(Recurrent):
     def __init__(self, input_size: int, hidden_size: int, *, reset: str = "after",
                  **options: Unpack[Options]) -> None:
         self.reset = one_of("reset", reset, ("after", "before"))
-        if reset == "before" and len(options.get("taps", (1,))) > 1:
+        if reset == "before" and len(increasing_taps(options.get("taps", (1,)))) > 1:
             raise ValueError(f"taps is {options['taps']}, expected one with reset='before'")
         # The candidate has one block for both products, or one for each: m from x, q from h.
         x_rows, h_rows = ("rzm", "rzq") if reset == "after" else ("rzn", "rzn")
@@ -138,14 +139,16 @@ class LSTM(Recurrent):
                  **options: Unpack[Options]) -> None:
         self.forget = one_of("forget", forget, ("gate", "none", "coupled"))
         self.peephole = one_of("peephole", peephole, (None, "diagonal", "cell"))
+        self.forget_bias = finite("forget_bias", forget_bias)
         name = "_".join(["lstm", *([forget] if forget != "gate" else []),
                          *([peephole] if peephole else [])])
         gates = "ifgo" if forget == "gate" else "igo"
         super().__init__(
             Cell(name, gates, gates.replace("g", "") if peephole == "cell" else gates, "hc",
                  two_biases=True, units="weight_ph" if peephole == "diagonal" else "",
-                 unit_rows=len(gates) - 1, keep="f" if forget == "gate" else ""),
-            input_size, hidden_size, forget_bias=forget_bias, **options)
+                 unit_rows=len(gates) - 1, keep="f" if forget == "gate" else "",
+                 forget_bias=self.forget_bias),
+            input_size, hidden_size, **options)
 
 
 class IntersectionRNN(Recurrent):
@@ -181,5 +184,6 @@ class IntersectionRNN(Recurrent):
         if options.get("bidirectional") and options.get("num_layers", 1) > 1:
             raise ValueError("bidirectional is True, expected False with num_layers > 1: a "
                              "second layer's input would be twice as wide as its state")
-        super().__init__(Cell("plusrnn", "vkdg", "vkdg", keep="dg"), input_size, hidden_size,
-                         forget_bias=forget_bias, **options)
+        self.forget_bias = finite("forget_bias", forget_bias)
+        super().__init__(Cell("plusrnn", "vkdg", "vkdg", keep="dg",
+                              forget_bias=self.forget_bias), input_size, hidden_size, **options)

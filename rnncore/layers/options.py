@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy.typing as npt
-
-from rnncore.engine.plan import LIMIT_TAPS
-from rnncore.layers.base import positive
 
 
 class Options(TypedDict, total=False):
@@ -44,8 +40,8 @@ class Cell:
         Whether there is a `bias_hh` beside `bias_ih`, as PyTorch has it.
     units, unit_rows : str, int
         The name and the number of per-unit weights.
-    keep : str
-        The gates that keep the state, whose biases begin at `forget_bias`.
+    keep, forget_bias : str, float
+        The gates that keep the state, and where their biases begin.
     lag, scale
         How far back a skip through time reaches (None: to the first tap), and its scale.
     """
@@ -58,22 +54,6 @@ class Cell:
     units: str = ""
     unit_rows: int = 0
     keep: str = ""
+    forget_bias: float = 0.0
     lag: int | None = None
     scale: float = 1.0
-
-
-def check_taps(given: Any) -> tuple[int, ...]:
-    """Checked taps."""
-    taps = tuple(positive("taps", tap) for tap in given)
-    if not taps or any(b <= a for a, b in pairwise(taps)):
-        raise ValueError(f"taps is {taps}, expected steps in increasing order")
-    if len(taps) > LIMIT_TAPS:
-        raise ValueError(f"taps has {len(taps)} entries, expected at most {LIMIT_TAPS}")
-    return taps
-
-
-def check_dropout(dropout: float) -> float:
-    """A checked share."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout is {dropout}, expected at least 0 and less than 1")
-    return float(dropout)

@@ -15,9 +15,18 @@ from rnncore.engine import plan as engine
 from rnncore.engine import sequence
 from rnncore.engine.spec import Choice, Spec, choice
 from rnncore.engine.threads import get_num_threads
-from rnncore.layers.base import Array, Layer, State, check_lengths, positive
+from rnncore.layers.base import Array, Layer, State
 from rnncore.layers.boundary import Boundary
-from rnncore.layers.options import Cell, check_dropout, check_taps
+from rnncore.layers.checks import (
+    flag,
+    float_type,
+    increasing_taps,
+    lengths_of,
+    positive,
+    seeded,
+    share,
+)
+from rnncore.layers.options import Cell
 
 Key = tuple[int, Array, Choice]
 
@@ -36,14 +45,15 @@ class Recurrent(Layer):
                  bidirectional: bool = False, residual: bool = False,
                  taps: tuple[int, ...] = (1,), dropout: float = 0.0, bias: bool = True,
                  batch_first: bool = False, dtype: npt.DTypeLike = np.float32,
-                 seed: int | None = None, forget_bias: float = 0.0) -> None:
+                 seed: int | None = None) -> None:
         inputs = positive("input_size", input_size)
         hidden = positive("hidden_size", hidden_size)
         self.hidden_size, self.num_layers = hidden, positive("num_layers", num_layers)
-        self.bidirectional, self.residual = bool(bidirectional), bool(residual)
-        self.bias, self.batch_first = bool(bias), bool(batch_first)
-        self.taps, self.dropout = check_taps(taps), check_dropout(dropout)
-        self.forget_bias, self._cell = float(forget_bias), cell
+        self.bidirectional = flag("bidirectional", bidirectional)
+        self.residual, self.bias = flag("residual", residual), flag("bias", bias)
+        self.batch_first = flag("batch_first", batch_first)
+        self.taps, self.dropout = increasing_taps(taps), share("dropout", dropout)
+        self._cell, rng = cell, seeded(seed)
         if len(self.taps) > 1 and not cell.h_rows:
             raise ValueError(f"taps is {self.taps}, expected one: {type(self).__name__} has no "
                              "recurrent product")
@@ -51,7 +61,7 @@ class Recurrent(Layer):
         past = max(*self.taps, lag) if cell.states else 0
         self._spec = Spec(cell.name, cell.x_rows, cell.h_rows, inputs, hidden, self.num_layers,
                           1 + self.bidirectional, self.residual, self.taps, lag, past,
-                          cell.scale, np.dtype(dtype).itemsize)
+                          cell.scale, float_type(dtype).itemsize)
         super().__init__(self._shapes(), dtype)
         self.input_size, self.output_size = inputs, hidden * self._spec.directions
         self._boundary = Boundary(self.parameters.dtype, self.batch_first, cell.states,
@@ -59,8 +69,8 @@ class Recurrent(Layer):
         self._plan: engine.Plan | None = None
         self._key: Key | None = None
         self._run: tuple[sequence.Run, tuple[bool, tuple[int, ...]]] | None = None
-        self.reset_parameters(np.random.default_rng(seed))
-        self.reseed(np.random.default_rng(seed))
+        self.reset_parameters(rng)
+        self.reseed(rng)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a deep copy takes along: not the packed weights, nor a forward pass."""
@@ -108,7 +118,7 @@ class Recurrent(Layer):
             for suffix in self._suffixes() if self.bias else ():
                 for gate in self._cell.keep:
                     flat[self._block(f"bias_ih{suffix}", self._cell.x_rows, gate)] = \
-                        self.forget_bias
+                        self._cell.forget_bias
                     if self._cell.two_biases:  # their sum is what matters
                         flat[self._block(f"bias_hh{suffix}", self._cell.h_rows, gate)] = 0
 
@@ -174,7 +184,7 @@ class Recurrent(Layer):
             If a shape or a length is wrong.
         """
         x, single = self._boundary.batch("x", x, self.input_size)
-        lengths = check_lengths(lengths, x.shape[0], x.shape[1])
+        lengths = lengths_of(lengths, x.shape[0], x.shape[1])
         if return_cell_states and "c" not in self._cell.states:
             raise ValueError(f"return_cell_states is True, but {type(self).__name__} has no "
                              "cell state")
@@ -218,10 +228,7 @@ class Recurrent(Layer):
             raise RuntimeError("backward without a forward pass before it: each forward pass "
                                "serves one backward pass")
         run, (single, shape) = self._run
-        dy, alone = self._boundary.batch("dy", dy, self.output_size)
-        if dy.shape[:2] != shape or alone != single:
-            raise ValueError(f"dy has {dy.shape[0]} steps of {dy.shape[1]} rows, expected "
-                             f"{shape[0]} of {shape[1]} as in the forward pass")
+        dy = self._boundary.gradient(dy, (*shape, self.output_size), single)
         states = self._boundary.states("dstate", dstate, shape[1], single)
         self._run = None
         dx, initial = sequence.backward(run, dy, states, self._arrays(self.parameters.grad),
@@ -237,7 +244,7 @@ class Recurrent(Layer):
         See `forward` for the other arguments and for what is raised.
         """
         x, single = self._boundary.batch("x", x, self.input_size)
-        lengths = check_lengths(lengths, x.shape[0], x.shape[1])
+        lengths = lengths_of(lengths, x.shape[0], x.shape[1])
         states = self._boundary.states("state", state, x.shape[1], single)
         target = None if out is None else self._boundary.target(
             out, x, self.output_size, single)

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnncore.layers.base import Array, Layer, State, check_lengths, one_of, positive
+from rnncore.layers.base import Array, Layer, State
+from rnncore.layers.checks import (
+    float_type,
+    lengths_of,
+    no_state,
+    of_dtype,
+    one_of,
+    output,
+    positive,
+    seeded,
+)
 from rnncore.layers.options import Cell
 from rnncore.layers.recurrent import Recurrent
 from rnncore.layers.vanilla import ACTIVATIONS
@@ -64,30 +74,31 @@ class Linear(Recurrent):
     def forward(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
                 return_cell_states: bool = False) -> Any:
         """Map x (..., input_size) to y (..., output_size); `lengths` does not matter."""
+        no_state(self, state)
         rows, shape = self._rows("x", x, self.input_size)
-        y, _ = super().forward(rows)
+        y, _ = super().forward(rows, return_cell_states=return_cell_states)
         self._shape = shape
         return y.reshape(*shape, self.output_size), None
 
     def backward(self, dy: Array, dstate: State = None,
                  input_grad: bool = True) -> tuple[Array | None, State]:
         """Add to `grads`; return the gradient of x."""
+        no_state(self, dstate, "dstate")
         rows, shape = self._rows("dy", dy, self.output_size)
         if self._run is not None and shape != self._shape:
             raise ValueError(f"dy has shape {(*shape, self.output_size)}, expected "
-                             f"{(*self._shape, self.output_size)} as in the forward pass")
+                             f"{(*self._shape, self.output_size)}")
         dx, _ = super().backward(rows, None, input_grad)
         return (dx.reshape(*shape, self.input_size) if dx is not None else None), None
 
     def infer(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
               out: Array | None = None) -> tuple[Array, State]:
         """Map x to y keeping nothing."""
+        no_state(self, state)
         rows, shape = self._rows("x", x, self.input_size)
-        if out is not None and (not isinstance(out, np.ndarray) or not out.flags.c_contiguous
-                                or out.shape != (*shape, self.output_size)):
-            raise ValueError(f"out has shape {np.shape(out)}, expected a contiguous array of "
-                             f"shape {(*shape, self.output_size)}")
-        flat = None if out is None else out.reshape(1, -1, self.output_size)
+        flat = None if out is None else \
+            output(out, (*shape, self.output_size), self.parameters.dtype, rows).reshape(
+                1, rows.shape[1], self.output_size)
         y, _ = super().infer(rows, out=flat)
         return (y.reshape(*shape, self.output_size) if out is None else out), None
 
@@ -124,10 +135,11 @@ class Embedding(Layer):
                  dtype: npt.DTypeLike = np.float32, seed: int | None = None) -> None:
         self.num_embeddings = positive("num_embeddings", num_embeddings)
         self.embedding_dim = positive("embedding_dim", embedding_dim)
-        super().__init__({"weight": (self.num_embeddings, self.embedding_dim)}, dtype)
+        super().__init__({"weight": (self.num_embeddings, self.embedding_dim)},
+                         float_type(dtype))
         self.input_size, self.output_size = self.num_embeddings, self.embedding_dim
         self._x: Array | None = None
-        self.reset_parameters(np.random.default_rng(seed))
+        self.reset_parameters(seeded(seed))
 
     def reset_parameters(self, rng: np.random.Generator) -> None:
         """Draw all vectors from N(0, 1), as PyTorch does."""
@@ -138,7 +150,7 @@ class Embedding(Layer):
                 lengths: npt.ArrayLike | None = None) -> tuple[Array, State]:
         """Look up x (...) in [0, num_embeddings); rows past `lengths` (B,) give 0."""
         y, _ = self.infer(x, state, lengths)
-        self._x = np.asarray(x)
+        self._x = np.array(x)  # a copy: the user may write into x before `backward`
         self._past = _past_end(lengths, self._x)
         return y, None
 
@@ -148,9 +160,8 @@ class Embedding(Layer):
         if self._x is None:
             raise RuntimeError("backward without a forward pass before it: each forward pass "
                                "serves one backward pass")
-        dy = np.asarray(dy)
-        if dy.dtype != self.dtype:
-            raise TypeError(f"dy has dtype {dy.dtype}, expected {self.dtype}")
+        no_state(self, dstate, "dstate")
+        dy = of_dtype("dy", dy, self.parameters.dtype)
         if dy.shape != (*self._x.shape, self.embedding_dim):
             raise ValueError(f"dy has shape {dy.shape}, expected "
                              f"{(*self._x.shape, self.embedding_dim)}")
@@ -164,6 +175,7 @@ class Embedding(Layer):
     def infer(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
               out: Array | None = None) -> tuple[Array, State]:
         """Look up x keeping nothing."""
+        no_state(self, state)
         x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise TypeError(f"x has dtype {x.dtype}, expected integers")
@@ -171,6 +183,8 @@ class Embedding(Layer):
             raise ValueError(f"x lies in [{x.min()}, {x.max()}], expected in "
                              f"[0, {self.num_embeddings - 1}]")
         past = _past_end(lengths, x)
+        if out is not None:
+            output(out, (*x.shape, self.embedding_dim), self.parameters.dtype, x)
         y = np.take(self.parameters["weight"], x, axis=0, out=out)
         if past is not None:
             y[past] = 0
@@ -183,7 +197,7 @@ def _past_end(lengths: npt.ArrayLike | None, x: Array) -> Array | None:
         return None
     if x.ndim != 2:
         raise ValueError(f"x has shape {x.shape}, expected (time, batch) beside lengths")
-    ends: Array | None = check_lengths(lengths, x.shape[0], x.shape[1])
+    ends: Array | None = lengths_of(lengths, x.shape[0], x.shape[1])
     return None if ends is None else np.arange(x.shape[0])[:, None] >= ends
 
 
@@ -201,7 +215,7 @@ class Last(Layer):
 
     def __init__(self) -> None:
         super().__init__({}, np.float32)
-        self._kept: tuple[tuple[int, ...], Array] | None = None
+        self._kept: tuple[tuple[int, ...], np.dtype[Any], Array] | None = None
 
     @property
     def dtype(self) -> None:
@@ -212,7 +226,7 @@ class Last(Layer):
         """Take the last valid step of x (T, B, F), or of one sequence (T, F)."""
         y, _ = self.infer(x, state, lengths)
         x = np.asarray(x)
-        self._kept = x.shape, self._ends(x, lengths)
+        self._kept = x.shape, x.dtype, self._ends(x, lengths)
         return y, None
 
     def backward(self, dy: Array, dstate: State = None,
@@ -221,7 +235,9 @@ class Last(Layer):
         if self._kept is None:
             raise RuntimeError("backward without a forward pass before it: each forward pass "
                                "serves one backward pass")
-        (shape, ends), dy = self._kept, np.asarray(dy)
+        no_state(self, dstate, "dstate")
+        shape, dtype, ends = self._kept
+        dy = of_dtype("dy", dy, dtype)
         if dy.shape != shape[1:]:
             raise ValueError(f"dy has shape {dy.shape}, expected {shape[1:]}")
         self._kept = None
@@ -234,6 +250,7 @@ class Last(Layer):
     def infer(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
               out: Array | None = None) -> tuple[Array, State]:
         """Take the last valid step keeping nothing."""
+        no_state(self, state)
         x = np.asarray(x)
         if x.ndim not in (2, 3):
             raise ValueError(f"x has shape {x.shape}, expected (time, batch, features) or "
@@ -245,10 +262,10 @@ class Last(Layer):
         y[rows] = batch[ends[rows] - 1, rows]
         y = y[0] if x.ndim == 2 else y
         if out is not None:
-            out[...] = y
+            output(out, y.shape, y.dtype, x)[...] = y
         return (y if out is None else out), None
 
     def _ends(self, x: Array, lengths: npt.ArrayLike | None) -> Array:
         size = 1 if x.ndim == 2 else x.shape[1]
-        checked = check_lengths(lengths, x.shape[0], size)
+        checked = lengths_of(lengths, x.shape[0], size)
         return np.full(size, x.shape[0], np.intp) if checked is None else checked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from rnncore.layers.base import one_of, positive
+from rnncore.layers.checks import finite, one_of, positive
 from rnncore.layers.options import Cell, Options
 from rnncore.layers.recurrent import Recurrent
 
@@ -14,10 +14,10 @@ ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 class RNN(Recurrent):
     """The vanilla recurrent network.
 
-    ``h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`` (Elman, 1990), or with
-    ``form="pascanu"`` ``x_t = W_hh f(x_{t-1}) + W_ih u_t + b`` (Pascanu, Mikolov & Bengio, 2013,
-    eq. 2), whose state and output are x. With ``skip=d``:
-    ``h_t = h_{t-d} + skip_scale f(...)``, the residual connection through time.
+    ``h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)`` (Elman, 1990), or with ``form="pascanu"``
+    ``x_t = W_hh f(x_{t-1}) + W_ih u_t + b`` (Pascanu, Mikolov & Bengio, 2013, eq. 2), whose
+    state and output are x. With ``skip=d``: ``h_t = h_{t-d} + skip_scale f(...)``, the residual
+    connection through time.
 
     Parameters
     ----------
@@ -68,13 +68,15 @@ class RNN(Recurrent):
                  **options: Unpack[Options]) -> None:
         self.activation = one_of("activation", activation, ACTIVATIONS)
         self.form = one_of("form", form, ("elman", "pascanu"))
-        self.skip, self.skip_scale = skip, float(skip_scale)
+        self.skip, self.skip_scale = skip, finite("skip_scale", skip_scale)
         cell = {"elman": "rnn", "pascanu": "rnn_pascanu"}[form]
         if skip is not None:
             self.skip = positive("skip", skip)
             if form != "elman":
                 raise ValueError(f"skip is {skip}, expected None with form={form!r}")
             cell = "rnn_skip"
+        elif skip_scale != 1:
+            raise ValueError(f"skip_scale is {skip_scale}, expected 1.0 without skip")
         super().__init__(
             Cell(f"{cell}_{activation}", h_rows="a", two_biases=True, lag=self.skip,
                  scale=self.skip_scale), input_size, hidden_size, **options)
