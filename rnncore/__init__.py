@@ -6,7 +6,6 @@ they are first used.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rnncore.engine.plan import available_isas, compiled_isas, current_isa
@@ -34,10 +33,7 @@ __all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "Embedding", "IdentityR
            "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Parameters", "clip_norm",
            "get_num_threads", "load", "num_threads", "set_num_threads", "show_config"]
 
-try:
-    __version__ = version("rnncore")
-except PackageNotFoundError:  # run from a checkout that was built in place
-    __version__ = "0.0.0"
+__version__ = "0.1.0"
 
 
 def show_config() -> dict[str, Any]:

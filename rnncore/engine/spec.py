@@ -6,13 +6,12 @@ import contextlib
 import contextvars
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ENGINES = ("native", "blas")
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """The shape of a stack of recurrent layers.
 
     `x_order` and `h_order` name, in the order the user stacks them, the gate blocks of the
@@ -39,8 +38,7 @@ class Spec:
         return self.inputs if layer == 0 else self.hidden * self.directions
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """Which instruction set (None: the best there is) and which matrix engine new plans use."""
 
     isa: str | None

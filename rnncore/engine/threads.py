@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 MAX_THREADS = 256
 
@@ -22,7 +21,8 @@ def available_cpus() -> int:
     else:
         cpus = os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
         cpus = min(cpus, max(math.ceil(int(quota) / int(period)), 1))
     return cpus
 

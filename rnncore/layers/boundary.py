@@ -5,8 +5,7 @@ Everything is checked here, before the GIL is released; below nothing can fail.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from rnncore.layers.base import Array, State
 from rnncore.layers.checks import of_dtype, output
 
 
-@dataclass(frozen=True)
-class Boundary:
+class Boundary(NamedTuple):
     """What the arrays of one stack of recurrent layers look like from outside.
 
     `letters` name the states; `rows` is layers * directions, `past` the steps a state holds.

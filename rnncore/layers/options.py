@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy.typing as npt
 
@@ -22,8 +21,7 @@ class Options(TypedDict, total=False):
     seed: int | None
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell as a layer names it, and how its weights are stacked.
 
     Blocks are named by the letters of the cell's row in the kernels' table.
