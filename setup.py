@@ -17,7 +17,6 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command import build_ext
 
 SANITIZE = bool(os.environ.get("RNNCORE_SANITIZE"))
 DEBUG = bool(os.environ.get("RNNCORE_DEBUG"))
@@ -50,18 +49,7 @@ def extension(pyx: Path) -> Extension:
     )
 
 
-class BuildExt(build_ext.build_ext):
-    """Compiles modules in parallel, and those of a checkout once."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.parallel = self.parallel or True
-        if self.inplace:  # pip's own folder for `pip install -e` is gone the next time
-            self.build_lib = self.build_temp = f"build/{sys.implementation.cache_tag}"
-
-
 setup(
-    cmdclass={"build_ext": BuildExt},
     ext_modules=cythonize(
         # The kernels take longest, so they begin.
         sorted(map(extension, sorted(Path("rnncore").rglob("*.pyx"))),
@@ -76,4 +64,5 @@ setup(
             "freethreading_compatible": True,
         },
     ),
+    options={"build_ext": {"parallel": True}},
 )

@@ -61,8 +61,8 @@ class Case:
 
     `B` None is one sequence without a batch axis; `gain` scales the parameters, so that a long
     sequence does not amplify rounding errors; `seed` is the first to be tried; `basis` asks for
-    derivatives along every unit vector instead of a few random directions; `forward_only` has
-    no gradients.
+    derivatives along every unit vector instead of a few random directions, `joint` along one
+    for all arrays together.
     """
 
     T: int = 5
@@ -75,7 +75,7 @@ class Case:
     gain: float = 1.0
     seed: int = 0
     basis: bool = False
-    forward_only: bool = False
+    joint: bool = False
 
     def suits(self, cell: Cell) -> bool:
         """Whether the cell's layer takes the options."""
@@ -132,8 +132,6 @@ CASES = {
     "skip 3, taps (1, 2)": _case(skip=3, taps=(1, 2), B=4, lengths=(3, 0, 5, 1)),
     "skip 1, taps (2, 3)": _case(skip=1, taps=(2, 3), B=4, lengths=(3, 0, 5, 1)),
     "over 256 rows": _case(T=70, B=5, H=9, lengths=(70, 69, 30, 66, 68), gain=0.5),
-    "chunks": _case(
-        T=120, B=5, H=133, lengths=(99, 120, 0, 120, 120), gain=0.5, forward_only=True
-    ),
+    "chunks": _case(T=120, B=5, H=133, lengths=(99, 120, 0, 120, 120), gain=0.5, joint=True),
 }
 PAIRS = [(cell, case) for cell in CELLS for case in CASES if CASES[case].suits(CELLS[cell])]

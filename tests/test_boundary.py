@@ -39,7 +39,6 @@ LSTM_TYPES = {
     "lengths has dtype float64, expected integers": lambda m: m.infer(X, lengths=[7.0, 1.0]),
     "lengths has dtype bool, expected int": lambda m: m.infer(X, lengths=[True, True]),
     "state is ndarray, expected a tuple (h, c)": lambda m: m.infer(X, H),
-    "state has 3 parts, expected": lambda m: m.infer(X, (H, H, H)),
     f"state[c] has dtype float64, expected float32: {ADVICE}":
         lambda m: m.infer(X, (H, H.astype(float))),
     "state[c] has dtype object, expected float32": lambda m: m.infer(X, (H, None)),
@@ -49,6 +48,7 @@ LSTM_TYPES = {
     "dstate[c] has dtype float64, exp": lambda m: m.backward(DY, (H, H.astype(float))),
 }
 LSTM_VALUES = {
+    "state has 3 parts, expected 2: (h, c)": lambda m: m.infer(X, (H, H, H)),
     "x has shape (7, 2, 4), expected (time, batch, 3)": lambda m: m.forward(array(7, 2, 4)),
     "x has shape (3,), expected (time, batch, 3)": lambda m: m.forward(array(3)),
     "x has shape (), expected (time, batch, 3)": lambda m: m.forward(array()),
@@ -72,7 +72,7 @@ LSTM_VALUES = {
     "out is list of shape None, expected float32": lambda m: m.infer(X, out=[1.0]),
     "out is not contiguous": lambda m: m.infer(X, out=array(7, 2, 10)[..., ::2]),
     "out is not contiguous, aligned and writable": lambda m: m.infer(X, out=READ_ONLY),
-    "dy has shape (7, 2, 3), expected (time, batch, 5)": lambda m: m.backward(X),
+    "dy has shape (7, 2, 3), expected (7, 2, 5)": lambda m: m.backward(X),
     "dy has shape (6, 2, 5), expected (7, 2, 5)": lambda m: m.backward(DY[:6]),
     "dy has shape (7, 1, 5), expected (7, 2, 5)": lambda m: m.backward(DY[:, :1]),
     "dy has shape (7, 5), expected (7, 2, 5)": lambda m: m.backward(DY[:, 0]),
@@ -106,12 +106,13 @@ LINEAR_VALUES = {
     "x has shape (), expected (..., 3)": lambda m: m.infer(array()),
     "out is float64 of shape (7, 2, 5), expected float32 of shape (7, 2, 5)":
         lambda m: m.infer(X, out=DY.astype(float)),
-    "(14, 5), expected": lambda m: m.infer(X, out=array(14, 5)),
+    "out is float32 of shape (14, 5), expected float32 of shape (7, 2, 5)":
+        lambda m: m.infer(X, out=array(14, 5)),
     "dy has shape (7, 2, 3), expected (..., 5)": lambda m: m.backward(X),
     "dy has shape (14, 5), expected (7, 2, 5)": lambda m: m.backward(DY.reshape(14, 5)),
-    "state": lambda m: m.forward(X, H),
-    "dstate": lambda m: m.backward(DY, H),
-    "return_cell_states": lambda m: m.forward(X, return_cell_states=True),
+    "state is ndarray, expected None: Linear has no state": lambda m: m.forward(X, H),
+    "dstate is ndarray, expected None: Linear has no state": lambda m: m.backward(DY, H),
+    "return_cell_states is True, but": lambda m: m.forward(X, return_cell_states=True),
 }
 
 SYMBOLS = np.array([[1, 2], [3, 9], [0, 0]])
@@ -131,7 +132,7 @@ EMBEDDING_VALUES = {
     "out is float64 of shape (3, 2, 5), expected float32 of shape (3, 2, 5)":
         lambda m: m.infer(SYMBOLS, out=array(3, 2, 5, dtype=float)),
     "dy has shape (6, 5), expected (3, 2, 5)": lambda m: m.backward(array(6, 5)),
-    "state": lambda m: m.infer(SYMBOLS, H),
+    "state is ndarray, expected None: Embedding has no": lambda m: m.infer(SYMBOLS, H),
 }
 
 LAST_TYPES = {
@@ -144,7 +145,7 @@ LAST_VALUES = {
     "out is float32 of shape (4, 2, 3), exp": lambda m: m.infer(X, out=array(4, 2, 3)),
     "out is int64 of shape (2, 3)": lambda m: m.infer(X, out=array(2, 3, dtype=int)),
     "dy has shape (7, 2, 3), expected (2, 3)": lambda m: m.backward(X),
-    "state": lambda m: m.infer(X, H),
+    "state is tuple, expected None: Last has no state": lambda m: m.infer(X, PAIR),
 }
 
 # By name: the layer, a right x, a right dy, wrong types, wrong values.

@@ -12,19 +12,26 @@ import rnncore as rc
 WRONG_TYPES = {
     "hidden_size is 5.0, expected an integer": lambda: rc.GRU(3, 5.0),
     "input_size is True, expected an integer": lambda: rc.GRU(True, 5),
-    "bidirectional is 'no', expected": lambda: rc.RNN(3, 5, bidirectional="no"),
-    "bias is None, expected": lambda: rc.RNN(3, 5, bias=None),
-    "residual is 2, expected": lambda: rc.RNN(3, 5, residual=2),
-    "batch_first is 'yes', expected": lambda: rc.RNN(3, 5, batch_first="yes"),
-    "dtype is int32, expected float32 or float64": lambda: rc.RNN(3, 5, dtype=np.int32),
-    "dtype is float16, expected float32 or float64": lambda: rc.Linear(3, 5, dtype=np.float16),
-    "dtype is complex128, expected float32 or float64":
-        lambda: rc.Embedding(3, 5, dtype=complex),
+    "bidirectional is 'no', expected True or False": lambda: rc.RNN(3, 5, bidirectional="no"),
+    "bias is None, expected True or False": lambda: rc.RNN(3, 5, bias=None),
+    "residual is 2, expected True or False": lambda: rc.RNN(3, 5, residual=2),
+    "batch_first is 'yes', expected True or False": lambda: rc.RNN(3, 5, batch_first="yes"),
+    "dtype is dtype('int32'), expected float32 or float64":
+        lambda: rc.RNN(3, 5, dtype=np.dtype(np.int32)),
+    "dtype is <class 'numpy.float16'>, expected float32 or float64":
+        lambda: rc.Linear(3, 5, dtype=np.float16),
+    "dtype is 'complex', expected float32 or float64":
+        lambda: rc.Embedding(3, 5, dtype="complex"),
+    "dtype is 'single precision', expected float32 or float64":
+        lambda: rc.RNN(3, 5, dtype="single precision"),
     "dtype is None, expected float32 or float64": lambda: rc.RNN(3, 5, dtype=None),
     "dropout is '0.5', expected a number": lambda: rc.RNN(3, 5, dropout="0.5"),
     "taps is 1.0, expected an integer": lambda: rc.RNN(3, 5, taps=(1.0,)),
-    "taps is 3, expected": lambda: rc.RNN(3, 5, taps=3),
-    "taps is 2, expected": lambda: rc.GRU(3, 5, reset="before", taps=2),
+    "taps is 3, expected a sequence of integers": lambda: rc.RNN(3, 5, taps=3),
+    "taps is 2, expected a sequence of integers":
+        lambda: rc.GRU(3, 5, reset="before", taps=2),
+    "skip_scale is 'x', expected a number": lambda: rc.RNN(3, 5, skip=2, skip_scale="x"),
+    "forget_bias is None, expected a number": lambda: rc.LSTM(3, 5, forget_bias=None),
     "skip is 1.5, expected an integer": lambda: rc.RNN(3, 5, skip=1.5),
     "unexpected keyword argument 'units'": lambda: rc.RNN(3, 5, units=4),
 }
@@ -40,7 +47,7 @@ WRONG_VALUES = {
     "embedding_dim is 0, expected at least 1": lambda: rc.Embedding(3, 0),
     "dropout is 1.0, expected at least 0 and less than 1": lambda: rc.RNN(3, 5, dropout=1.0),
     "dropout is -0.1, expected at least 0": lambda: rc.RNN(3, 5, dropout=-0.1),
-    "dropout is nan, expected at least": lambda: rc.RNN(3, 5, dropout=float("nan")),
+    "dropout is nan, expected a finite number": lambda: rc.RNN(3, 5, dropout=float("nan")),
     "taps is (), expected steps in increasing order": lambda: rc.RNN(3, 5, taps=()),
     "taps is (2, 1), expected steps in increasing order": lambda: rc.RNN(3, 5, taps=(2, 1)),
     "taps is (1, 1), expected steps in increasing order": lambda: rc.RNN(3, 5, taps=(1, 1)),
@@ -70,9 +77,13 @@ WRONG_VALUES = {
     "skip is 2, expected None with form='pascanu'":
         lambda: rc.RNN(3, 5, form="pascanu", skip=2),
     "skip is 0, expected at least 1": lambda: rc.RNN(3, 5, skip=0),
-    "skip_scale is inf, exp": lambda: rc.RNN(3, 5, skip=2, skip_scale=float("inf")),
-    "skip_scale is 2.0, expected": lambda: rc.RNN(3, 5, skip_scale=2.0),
-    "forget_bias is nan, expected": lambda: rc.LSTM(3, 5, forget_bias=float("nan")),
+    "skip_scale is inf, expected a finite number":
+        lambda: rc.RNN(3, 5, skip=2, skip_scale=float("inf")),
+    "skip_scale is 2.0, expected 1.0": lambda: rc.RNN(3, 5, skip_scale=2.0),
+    "forget_bias is nan, expected a finite number":
+        lambda: rc.LSTM(3, 5, forget_bias=float("nan")),
+    "seed is -1, expected None or an integer of at least 0": lambda: rc.GRU(3, 5, seed=-1),
+    "seed is 'x', expected None or an integer of at least 0": lambda: rc.Linear(3, 5, seed="x"),
     "input_size is 3, expected hidden_size = 5": lambda: rc.IntersectionRNN(3, 5),
     "bidirectional is True, expected False with num_layers > 1":
         lambda: rc.IntersectionRNN(5, 5, bidirectional=True, num_layers=2),

@@ -27,8 +27,7 @@ def test_docstrings(name):
 
 def test_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    source = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    code = source[0]
+    code = README.read_text("utf-8").split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line]) <= 15
     exec(compile(code, str(README), "exec"), {})
     loss, accuracy = re.findall(r"\d\.\d+", capsys.readouterr().out)

@@ -62,10 +62,10 @@ def test_there_is_no_room_for_odds_and_ends():
 def test_nothing_generated_is_committed():
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = listed.stdout.splitlines()
-    generated = [file for file in files if re.search(
-        r"\.(so|o|a|pyc|pyd|html|whl|gz|safetensors)$|^(build|dist)/|egg-info|__pycache__", file)]
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    made = r"\.(so|o|a|pyc|pyd|html|whl|gz|safetensors)$|^(build|dist)/|egg-info|__pycache__"
+    generated = [file for file in files if re.search(made, file)]
     by_hand = re.compile(r"rnncore/(kernels|include)/|tests/|examples/|bench/")
     generated += [file for file in files if file.endswith((".c", ".h", ".cpp"))
                   and not by_hand.match(file)]
@@ -160,13 +160,13 @@ def imported(path: Path) -> set[str]:
     ],
 )
 def test_arrows_run_one_way(room, below):
-    files = [path for path in PYTHON if path.relative_to(HOUSE).parts[0] in (room, f"{room}.py")]
-    allowed = tuple(f"rnncore.{name}" for name in below)
+    inside = (room, f"{room}.py")
+    files = [path for path in PYTHON if path.relative_to(HOUSE).parts[0] in inside]
     assert files
+    allowed = tuple(f"rnncore.{name}" for name in below)
     # What is imported for its type alone is an arrow on paper only.
-    strange = {module for path in files for module in imported(path) - typing_only(path)
-               if not module.startswith(allowed)}
-    assert not strange
+    found = set().union(*(imported(path) - typing_only(path) for path in files))
+    assert not {module for module in found if not module.startswith(allowed)}
 
 
 def typing_only(path: Path) -> set[str]:
@@ -197,8 +197,8 @@ def test_every_cell_of_the_kernels_has_a_layer_and_an_oracle():
 def compiled_names(module: object) -> dict[str, object]:
     """What a compiled module defines for the public: functions, classes, constants."""
     own = getattr(module, "__name__", "")
-    return {key: value for key, value in vars(module).items()
-            if not key.startswith("_") and (key.isupper() or getattr(value, "__module__", "") == own)}
+    return {key: value for key, value in vars(module).items() if not key.startswith("_")
+            and (key.isupper() or getattr(value, "__module__", "") == own)}
 
 
 @pytest.mark.parametrize("path", STUBS, ids=name)
@@ -213,7 +213,8 @@ def test_stubs_agree_with_the_compiled_modules(path):
     assert set(stub) == set(runtime)
     for key, node in stub.items():
         if isinstance(node, ast.FunctionDef):
-            assert [a.arg for a in node.args.args] == [*inspect.signature(runtime[key]).parameters]
+            arguments = [argument.arg for argument in node.args.args]
+            assert arguments == list(inspect.signature(runtime[key]).parameters)
         elif isinstance(node, ast.ClassDef):
             listed = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
             assert listed - {"__init__"} == {k for k in vars(runtime[key]) if k[0] != "_"}

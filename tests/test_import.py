@@ -11,11 +11,17 @@ import pytest
 import rnncore as rc
 
 
+def output_of(code, **environment):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                         env={**os.environ, **environment})
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def modules_of(code):
-    """The top-level modules in memory after some code in a fresh process; Cython makes some up."""
+    """The top-level modules after some code in a fresh process, but those Cython makes up."""
     code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name for name in run.stdout.split() if "cython" not in name}
+    return {name for name in output_of(code).split() if "cython" not in name}
 
 
 def test_numpy_alone_is_loaded():
@@ -41,8 +47,6 @@ def test_a_wrong_environment_is_named(variable):
 
 
 def test_the_configuration_is_what_the_environment_asks_for():
-    code = "import rnncore; config = rnncore.show_config(); print(config['isa'], config['engine'])"
+    code = "import rnncore; print(*map(rnncore.show_config().get, ('isa', 'engine')))"
     isa = rc.show_config()["supported"][-1]
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                         env={**os.environ, "RNNCORE_ISA": isa, "RNNCORE_GEMM": "blas"})
-    assert run.stdout.split() == [isa, "blas"]
+    assert output_of(code, RNNCORE_ISA=isa, RNNCORE_GEMM="blas").split() == [isa, "blas"]

@@ -180,6 +180,7 @@ def test_results_are_fresh_and_nothing_given_is_kept(cell):
     expected, layer = outcome(problem), problem.layer
     layer.grads[:] = 0
     x, state = problem.x.copy(), tuple(part.copy() for part in problem.state)
+    inferred, _ = layer.infer(x, whole(state), problem.lengths)
     y, last = layer.forward(x, whole(state), problem.lengths)
     same_bits(y, expected["y"], "y")
     for array in (x, y, *state, *parts(last)):
@@ -193,9 +194,10 @@ def test_results_are_fresh_and_nothing_given_is_kept(cell):
         array[...] = np.nan
     outcome(problem)
     same_bits(dx, expected["dx"], "dx")
+    same_bits(inferred, expected["y"], "y of infer")
     for i, part in enumerate(parts(first)):
         same_bits(part, expected[f"dstate {i}"], "dstate")
-    results = [y, dx, *parts(last), *parts(first)]
+    results = [y, inferred, dx, *parts(last), *parts(first)]
     for i, array in enumerate(results):
         assert array.flags.writeable
         others = results[:i] + [layer.grads, layer.parameters.values, x, dy, *state, *dstate]

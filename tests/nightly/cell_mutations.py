@@ -19,27 +19,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TOKEN = re.compile(r"\w+|[+\-=]=|->|&&|##|[^\s\w]")
-FUNCTION = re.compile(r"FN\((\w*backward\w*?)_?\)\(const rnn_panel \*s[^{;]*\)\n\{\n(.*?)\n\}\n", re.S)
+TOKEN = re.compile(r"\w+|[+\-=]=|->|[^\s\w]")
+FUNCTION = re.compile(
+    r"FN\((\w*backward\w*?)_?\)\(const rnn_panel \*s[^{;]*\)\n\{\n(.*?)\n\}\n", re.S
+)
 SLOPE = re.compile(r"^ALWAYS_INLINE vec FN\((\w+_slope)\)\(vec y\) \{(.*)\}$", re.M)
-BOUND = re.compile(r"^    \{ FN\((\w+_backward)_\)\((.*)\); \} *\\$", re.M)  # inside of macros
+BOUND = re.compile(r"FN\(([\w#]+_backward)_\)\(s, FN\((f##_slope)\)\)")  # inside of macros
 UNIT = re.compile(r"\{(0|FN\(\w\)), '([hc])', ([01])\}")
 
-ARRAYS = {"h_prev": "h", "h": "h_prev", "c_prev": "c", "c": "c_prev", "dh": "dy", "dy": "dh",
-          "dc": "dh", "drh": "dh"}
+ARRAYS = {
+    "h_prev": "h",
+    "h": "h_prev",
+    "c_prev": "c",
+    "c": "c_prev",
+    "dh": "dy",
+    "dy": "dh",
+    "dc": "dh",
+    "drh": "dh",
+}
 SLOPES = {"identity": "tanh", "relu": "identity", "sigmoid": "tanh", "tanh": "sigmoid"}
 BLOCKS = {"I": "G", "G": "I", "O": "I", "F": "I"}  # of lstm.h, by name
-TESTED_BY = {  # functions that do not bear the name of their cells
-    "rnn_backward": "rnn_", "linear_backward": "linear_", "pascanu_backward": "pascanu",
-    "skip_backward": "skip", "indrnn_backward": "indrnn",
-}
-# Mutations that change nothing a test could see.
-EQUIVALENT: dict[tuple[str, str], str] = {}
+CELLS = {"rnn": "[rnn_", "linear": "[linear_", "cell##": "ugrnn or mingru"}  # by function
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A span of a file with another text; `tests` selects the tests that have to see it."""
+    """A span of a file with another text; `tests` selects, as pytest's -k, the tests that have
+    to see it."""
 
     path: str
     start: int
@@ -61,11 +67,13 @@ class Body:
 
     def __init__(self, source: str, start: int, end: int) -> None:
         self.source = source
-        self.tokens = [Token(found.group(), found.start(), found.end())
-                       for found in TOKEN.finditer(source, start, end)]
+        self.tokens = [
+            Token(found.group(), found.start(), found.end())
+            for found in TOKEN.finditer(source, start, end)
+        ]
 
     def text(self, first: int, last: int) -> str:
-        return self.source[self.tokens[first].start:self.tokens[last].end]
+        return self.source[self.tokens[first].start : self.tokens[last].end]
 
     def closing(self, index: int) -> int:
         """Where the parenthesis at `index` closes."""
@@ -90,22 +98,25 @@ class Body:
     def operand_after(self, index: int) -> int:
         """The last token of the operand that begins behind `index`."""
         i = index + 1
-        if self.is_name(i):
-            while i + 1 < len(self.tokens) and self.tokens[i + 1].text == "(":
-                i = self.closing(i + 1)
-            return i
-        end = self.closing(i)
-        return self.operand_after(end) if self.text(i, end) in ("(real)", "(vec)") else end
+        if not self.is_name(i):
+            i = self.closing(i)
+            return self.operand_after(i) if self.is_name(i + 1) else i  # behind a cast
+        while self.tokens[i + 1].text in ("(", "->"):
+            i = self.closing(i + 1) if self.tokens[i + 1].text == "(" else i + 2
+        return i
 
     def operand_before(self, index: int) -> int:
         """The first token of the operand that ends before `index`."""
         i = index - 1
-        while self.tokens[i].text == ")":
-            i = self.opening(i)
-            if not (self.is_name(i - 1) or self.tokens[i - 1].text == ")"):
+        while True:
+            i = self.opening(i) if self.tokens[i].text == ")" else i
+            before = self.tokens[i - 1].text
+            if before == "->":
+                i -= 2
+            elif before == ")" or (self.tokens[i].text == "(" and self.is_name(i - 1)):
+                i -= 1
+            else:
                 return i
-            i -= 1
-        return i
 
     def arguments(self, index: int) -> list[tuple[int, int]]:
         """The tokens (first, last) of each argument of the call whose name is at `index`."""
@@ -128,7 +139,6 @@ class Body:
 
     def operators(self, i: int, text: str) -> Iterator[tuple[int, int, str, str]]:
         binary = i > 0 and (self.is_name(i - 1) or self.tokens[i - 1].text == ")")
-        binary = binary and self.text(i - 1, i - 1) not in ("return",)
         if text in "+-" and binary:
             yield self.swap(i, i, {"+": "-", "-": "+"}[text], "sign")
             last = self.operand_after(i)
@@ -144,8 +154,8 @@ class Body:
             yield self.swap(i, last, "", "drop a factor")
             if first == 0 or self.tokens[first - 1].text != "*":
                 yield self.swap(first, i, "", "drop a factor")
-        elif text == "==":
-            yield self.swap(i, i, "!=", "condition")
+        elif text in ("==", ">"):
+            yield self.swap(i, i, {"==": "!=", ">": "<"}[text], "condition")
 
     def calls(self, i: int, text: str) -> Iterator[tuple[int, int, str, str]]:
         if text not in ("FMA", "PEEP", "fill"):
@@ -168,10 +178,10 @@ class Body:
             yield self.swap(b0, b1, "1" if b == "0" else "0", "weight")
 
     def names(self, i: int, text: str) -> Iterator[tuple[int, int, str, str]]:
-        before = self.text(max(i - 3, 0), i - 1) if i else ""
-        if before.endswith("(s,") and text in ARRAYS and "UNITS" in before:
+        before = self.text(i - 4, i - 2) if i > 3 else ""
+        if before == "UNITS(s":
             yield self.swap(i, i, ARRAYS[text], "array")
-        if before.endswith("(s,") and "BLOCK" in before:
+        if before == "BLOCK(s":
             yield from self.block(i, text)
         for name, other in SLOPES.items():
             if text == f"{name}_slope" and self.tokens[i - 1].text == "(":
@@ -198,7 +208,7 @@ class Body:
             yield self.swap(i, last, BLOCKS[name], "block")
 
     def declares(self, i: int) -> bool:
-        """Whether a variable is declared at `i`: behind its type, or a comma of a declaration."""
+        """Whether a variable is declared at `i`, behind its type or a comma."""
         if self.tokens[i + 1].text != "=":
             return False
         return self.tokens[i - 1].text in ("vec", ",")
@@ -215,28 +225,39 @@ class Body:
             yield self.swap(i, i, others[place % len(others)], "variable")
 
 
-def _of_file(root: Path, path: str) -> Iterator[Mutant]:
-    source = (root / path).read_text(encoding="utf-8")
-    pieces = [(found.group(1), found.start(2), found.end(2)) for pattern in (FUNCTION, SLOPE, BOUND)
-              for found in pattern.finditer(source)]
-    for function, start, end in pieces:
-        cell = function.split("_backward")[0]
-        tests = TESTED_BY.get(function, "linear_" if function.endswith("slope") else cell)
-        for first, last, text, what in Body(source, start, end).mutations():
-            yield Mutant(path, first, last, text, what, tests)
+def _formulas(source: str) -> Iterator[tuple[int, int, str, str, str]]:
+    """Mutations of every backward function and slope, with the tests that see them."""
+    for pattern in (FUNCTION, SLOPE):
+        for found in pattern.finditer(source):
+            cell = found.group(1).split("_backward")[0]
+            tests = CELLS.get("linear" if pattern is SLOPE else cell, cell)
+            for mutation in Body(source, *found.span(2)).mutations():
+                yield *mutation, tests
+    for found in BOUND.finditer(source):
+        cell = found.group(1).split("_backward")[0]
+        for slope in ("identity_slope", "tanh_slope"):
+            yield *found.span(2), slope, "slope", CELLS.get(cell, cell)
+
+
+def _units(source: str) -> Iterator[tuple[int, int, str, str, str]]:
+    """Mutations of the table's entries {block, 'state', previous} of per-unit weights."""
     for found in UNIT.finditer(source):
         block, state, previous = found.groups()
-        tests = "indrnn" if "rnn.h" in path else "diagonal"
-        changed = (("1" if block == "0" else "0", state, previous),
-                   (block, "h" if state == "c" else "c", previous),
-                   (block, state, "0" if previous == "1" else "1"))
-        for number, (b, s, p) in enumerate(changed):
-            if number or tests == "diagonal":  # an IndRNN has one block
-                yield Mutant(path, *found.span(), f"{{{b}, '{s}', {p}}}", "unit", tests)
+        changes = [
+            (block, "h" if state == "c" else "c", previous),
+            (block, state, "0" if previous == "1" else "1"),
+        ]
+        if state == "c":  # an LSTM, of several blocks
+            changes.append(("1" if block == "0" else "0", state, previous))
+        for b, s, p in changes:
+            tests = "diagonal" if state == "c" else "indrnn"
+            yield *found.span(), f"{{{b}, '{s}', {p}}}", "unit", tests
 
 
-def mutants(root: Path) -> list[Mutant]:
+def cell_mutants(root: Path) -> Iterator[Mutant]:
     """All of them, in the order of the files."""
-    cells = sorted((root / "rnncore/kernels/cells").glob("*.h"))
-    files = [*cells, root / "rnncore/kernels/activations.h"]
-    return [mutant for file in files for mutant in _of_file(root, str(file.relative_to(root)))]
+    kernels = root / "rnncore/kernels"
+    for file in [*sorted((kernels / "cells").glob("*.h")), kernels / "activations.h"]:
+        source, path = file.read_text(encoding="utf-8"), str(file.relative_to(root))
+        for mutation in sorted({*_formulas(source), *_units(source)}):
+            yield Mutant(path, *mutation)

@@ -1,0 +1,282 @@
+"""Mutations of the engine's half of the backward pass, written out one by one.
+
+Each is (function, old text, new text); the old text stands once in the function. There are none
+that only read where nothing is defined (steps before the first, rows behind the last), none
+that only change how work is cut into pieces, and none of these, which change nothing:
+
+    _carry        `later >= batch.steps` as `>`: nothing lives at step T
+    _carry        `living > 0` as `>=`: a product of no rows
+    _stretch      conditions that end a stretch too early: more products, same order
+    backward      the row stride of `above` in a residual as that of `below`: equal there
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cell_mutations import Mutant
+
+# The cells between them use every way through the engine.
+TESTS = (
+    "[rnn_tanh or rnn_pascanu_tanh or rnn_skip_tanh or indrnn_tanh or gru or lstm_diagonal "
+    "or lstm_cell or plusrnn"
+)
+
+MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
+    "engine/backward.pyx": [
+        ("_enter", "at(above, direction * n, layer)", "above"),
+        ("_enter", "memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)", "pass"),
+        ("_enter", "memset(tape.dh, 0, carried)", "pass"),
+        ("_enter", "memset(tape.dc, 0, carried)", "pass"),
+        ("_enter", "direction == 1", "direction == 2"),
+        (
+            "_enter",
+            "memcpy(at(dy, row * layer.ldh, layer), at(above, row * stride, layer)",
+            "memcpy(at(dy, row * layer.ldh, layer), above",
+        ),
+        ("backward", "run.drop(number, buffers.above, stride)", "pass"),
+        ("backward", "states = index * batch.past * batch.size * layer.hidden", "states = 0"),
+        ("backward", "states = index * batch.past", "states = index"),
+        ("backward", "buffers.dx if direction else buffers.below", "buffers.below"),
+        ("backward", "buffers.above, stride, direction)", "buffers.above, stride, 0)"),
+        ("backward", "if number == 0 and not input_grad", "if not input_grad"),
+        ("backward", "            input_gradient(layer, batch, tape)\n", ""),
+        ("backward", "at(buffers.turned, row", "at(buffers.dx, row"),
+        ("backward", "if direction == 1:", "if direction == 2:"),
+        ("backward", "if run.adds_input(number)", "if not run.adds_input(number)"),
+        ("gradients", "range(run.plan.n_layers * run.plan.directions)", "range(1)"),
+        ("gradients", "&grads[index]", "&grads[0]"),
+    ],
+    "engine/recurrence.pyx": [
+        ("_rectangle", "p.dy = at(tape.dy, now, layer)", "p.dy = at(tape.dy, before, layer)"),
+        (
+            "_rectangle",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
+            "(ring(layer, batch, t) + row) * layer.ldh if",
+        ),
+        (
+            "_rectangle",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
+            "ring(layer, batch, t) * layer.ldh + unit if",
+        ),
+        (
+            "_rectangle",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
+            "row * layer.ldh + unit if",
+        ),
+        ("_rectangle", "row * layer.ldh + unit, layer)", "unit, layer)"),
+        ("_rectangle", "row * layer.ldh + unit, layer)", "row * layer.ldh, layer)"),
+        (
+            "_rectangle",
+            "p.dx = at(tape.dx, live * layer.ldx + unit, layer)",
+            "p.dx = at(tape.dx, live * layer.ldx, layer)",
+        ),
+        (
+            "_rectangle",
+            "p.dx = at(tape.dx, live * layer.ldx + unit, layer)",
+            "p.dx = at(tape.dx, unit, layer)",
+        ),
+        ("_carry", "tape.dc if layer.cell.fed == c'c' else tape.dh", "tape.dh"),
+        ("_carry", "(ring(layer, batch, t) + row)", "ring(layer, batch, t)"),
+        ("_carry", "(ring(layer, batch, t) + row)", "row"),
+        ("_carry", "t + layer.taps[tap]", "t - layer.taps[tap]"),
+        ("_carry", "t + layer.taps[tap]", "t + layer.taps[0]"),
+        ("_carry", "t + layer.taps[tap]", "t + 1"),
+        ("_carry", "if later < 0 or", "if later <= 0 or"),
+        ("_carry", "or later >= batch.steps", "or later >= batch.steps - 1"),
+        ("_carry", "            continue\n", "            break\n"),
+        ("_carry", "batch.live[later] - row", "batch.live[later]"),
+        ("_carry", "min(batch.live[later] - row, rows)", "rows"),
+        ("_carry", "&layer.h[tap]", "&layer.h[0]"),
+        ("_carry", "step_row(layer, batch, later) + row", "step_row(layer, batch, later)"),
+        ("_carry", "step_row(layer, batch, later) + row", "step_row(layer, batch, t) + row"),
+        (
+            "_carry",
+            "carried, layer.ldh, carried, layer.ldh",
+            "layer.zeros, 0, carried, layer.ldh",
+        ),
+        (
+            "_backward_step",
+            "batch.live[t] if t >= 0 else batch.size",
+            "batch.live[t] if t >= 0 else batch.live[0]",
+        ),
+        ("_backward_step", "range(last, -1, -1)", "range(last + 1)"),
+        ("_backward_step", "range(last, -1, -1)", "range(last, 0, -1)"),
+        ("_backward_step", "&layer.reset", "&layer.h[0]"),
+        (
+            "_backward_step",
+            "(step_row(layer, batch, t) + row) * layer.ldz, layer),\n",
+            "step_row(layer, batch, t) * layer.ldz, layer),\n",
+        ),
+        (
+            "_backward_step",
+            "layer.zeros, 0, at(tape.drh",
+            "at(tape.drh, row * layer.ldh, layer), layer.ldh, at(tape.drh",
+        ),
+        ("_backward_step", "at(tape.drh, row * layer.ldh, layer)", "tape.drh"),
+        ("_backward_step", "elif layer.cell.fed:", "elif False:"),
+        ("_backward_step", "if t >= 0 or layer.cell.enters:", "if t >= 0:"),
+        ("_backward_part", "range(s.last - 1, s.first - 1, -1)", "range(s.first, s.last)"),
+        (
+            "_backward_part",
+            "inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)",
+            "pass",
+        ),
+        (
+            "_backward_part",
+            "            collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)",
+            "            pass",
+        ),
+        ("backward_layer", "while s.first > -batch.past:", "while s.first > 0:"),
+        ("_input_part", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),
+        ("_input_part", "step_row(layer, s.batch, 0) + low", "low"),
+    ],
+    "engine/states.pyx": [
+        ("_target", "(t >= 0 or layer.cell.enters)", "True"),
+        ("_target", "(t >= 0 or layer.cell.enters)", "t >= 0"),
+        ("_target", "name == layer.cell.output and", "name != layer.cell.output and"),
+        ("_target", "slot(batch, t) + row", "slot(batch, t)"),
+        ("_target", "tape.dc if name == c'c' else tape.dh", "tape.dh"),
+        ("_target", "ring(layer, batch, t) + row", "ring(layer, batch, t)"),
+        ("_target", "ring(layer, batch, t) + row", "row"),
+        ("inject", "batch.length[row] - 1 - t", "batch.length[row] - t"),
+        ("inject", "back >= batch.past", "back > batch.past"),
+        ("inject", "back >= batch.past", "back >= 1"),
+        ("inject", "range(2)", "range(1)"),
+        ("inject", "back * batch.size + batch.place[row]", "batch.place[row]"),
+        ("inject", "back * batch.size + batch.place[row]", "back * batch.size + row"),
+        ("collect", "range(2)", "range(1)"),
+        ("collect", "if layer.cell.enters:", "if not layer.cell.enters:"),
+        (
+            "collect",
+            "(-1 - t) * batch.size + batch.place[row]",
+            "(batch.past + t) * batch.size + batch.place[row]",
+        ),
+        ("collect", "(-1 - t) * batch.size + batch.place[row]", "(-1 - t) * batch.size + row"),
+        (
+            "collect",
+            "memset(_target(layer, batch, tape, letter, t, row), 0, layer.hidden * "
+            "layer.itemsize)",
+            "pass",
+        ),
+    ],
+    "engine/states.pxd": [
+        ("ring", "(t % layer.lag + layer.lag) % layer.lag * batch.size", "0"),
+    ],
+    "engine/gradient.pyx": [
+        ("_accumulate", "at(a, rows * lda, layer)", "a"),
+        ("_accumulate", "at(dz, rows * layer.ldz, layer)", "dz"),
+        (
+            "_stretch",
+            "slot(batch, t - 1 - back) + batch.live[t - 1] == slot(batch, t - back)",
+            "True",
+        ),
+        ("_open", "range(shape.depth)", "range(0)"),
+        ("_matrix_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
+        ("_matrix_gradient", "if back == 0:", "if back <= 1:"),
+        ("_matrix_gradient", "s.batch.offset[end], a", "s.batch.offset[1], a"),
+        (
+            "_matrix_gradient",
+            "s.batch.offset[end] - s.batch.offset[first]",
+            "s.batch.live[first]",
+        ),
+        ("_matrix_gradient", "slot(s.batch, first - back)", "slot(s.batch, first)"),
+        ("_matrix_gradient", "slot(s.batch, first - back)", "slot(s.batch, first - 1)"),
+        ("_matrix_gradient", "at(dz, s.batch.offset[first] * layer.ldz, layer)", "dz"),
+        ("_matrix_gradient", "        end = first", "        end = 0"),
+        (
+            "_matrix_gradient",
+            "&mine, grad, at(sums, w.first * layer.lanes, layer)",
+            "&mine, grad, sums",
+        ),
+        ("_bias_gradient", "s.batch.offset[s.batch.steps]", "s.batch.offset[1]"),
+        ("_bias_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
+        ("_unit_gradient", "layer.lag if unit.previous else 0", "layer.lag"),
+        ("_unit_gradient", "layer.lag if unit.previous else 0", "1 if unit.previous else 0"),
+        ("_unit_gradient", "s.tape.c if unit.state == c'c' else s.tape.h", "s.tape.h"),
+        (
+            "_unit_gradient",
+            "range(s.batch.steps - 1, -1, -1)",
+            "range(s.batch.steps - 1, 0, -1)",
+        ),
+        ("_unit_gradient", "+ unit.block * layer.lanes", ""),
+        ("_unit_gradient", "slot(s.batch, t - back)", "slot(s.batch, t)"),
+        ("_gradient_part", "s.tape.c if layer.cell.fed == c'c' else s.tape.h", "s.tape.h"),
+        ("_gradient_part", "range(layer.n_taps)", "range(1)"),
+        ("_gradient_part", "&layer.h[i]", "&layer.h[0]"),
+        ("_gradient_part", "layer.taps[i]", "layer.taps[0]"),
+        ("_gradient_part", "s.grads.weight_h[i]", "s.grads.weight_h[0]"),
+        ("_gradient_part", "if layer.cell.n_stages > 1:", "if layer.cell.n_stages > 2:"),
+        ("_gradient_part", "s.tape.rh", "s.tape.h"),
+        ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)", "pass"),
+        ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)", "pass"),
+        ("_gradient_part", "&layer.bias_h, s.grads.bias_h", "&layer.bias_x, s.grads.bias_h"),
+        ("_gradient_part", "i * layer.hidden", "0"),
+    ],
+    "engine/product.pxd": [
+        (
+            "backward_product",
+            "copy_rows(layer, rows, w.shape.depth, start, start_row, c, ldc)",
+            "pass",
+        ),
+        ("backward_product", "at(dz, w.first * layer.lanes, layer)", "dz"),
+        (
+            "backward_product",
+            "layer.blocks * layer.lanes, layer.lanes\n",
+            "layer.blocks * layer.lanes, 0\n",
+        ),
+        ("backward_product", "w.shape.hidden, w.shape.count\n", "w.shape.hidden, 1\n"),
+        ("backward_product", "at(w.backward, panel * p.w_panel, layer)", "w.backward"),
+        ("backward_product", "at(start, skip, layer), start_row", "at(start, skip, layer), 0"),
+        (
+            "gradient_product",
+            "layer.blocks * layer.lanes + w.first * layer.lanes",
+            "layer.blocks * layer.lanes",
+        ),
+        ("gradient_product", "at(a, (rows - 1) * lda, layer)", "a"),
+        (
+            "gradient_product",
+            "at(dz, (rows - 1) * layer.ldz + skip, layer)",
+            "at(dz, skip, layer)",
+        ),
+        ("gradient_product", "-lda * layer.lanes", "lda * layer.lanes"),
+    ],
+    "kernels/pack.h": [
+        ("from_panels", "w + m->row_block[b]", "w + b"),
+        ("transpose", "w[(m->row_block[b] * m->hidden", "w[(b * m->hidden"),
+        ("add", "+=", "-="),
+        ("add", "+=", "="),
+        ("column_sums", "+=", "-="),
+        ("column_sums", "+=", "="),
+        ("column_sums", "row >= 0", "row > 0"),
+        ("unit_gradient", "FMA(z, state, *sums)", "FMA(-z, state, *sums)"),
+        ("unit_gradient", "FMA(z, state, *sums)", "z * state"),
+        ("unit_gradient", "FMA(z, state, *sums)", "z + *sums"),
+        ("unit_gradient", "row >= 0", "row > 0"),
+    ],
+}
+
+
+def _function(source: str, name: str) -> tuple[int, int]:
+    """Where a C or Cython function begins and ends."""
+    begin = re.search(rf"^(?:cdef|static)\b[^\n]*\b{name}\b\)?\(", source, re.M)
+    if begin is None:
+        raise ValueError(f"no function named {name}")
+    end = re.compile(r"^(?=\S)(?!\{)", re.M).search(source, source.index("\n", begin.end()))
+    return begin.start(), end.start() if end else len(source)
+
+
+def engine_mutants(root: Path) -> Iterator[Mutant]:
+    """All of them; a text that is not there is an error, so that the list stays true."""
+    for path, mutations in MUTATIONS.items():
+        source = (root / "rnncore" / path).read_text(encoding="utf-8")
+        for name, old, new in mutations:
+            begin, end = _function(source, name)
+            if source.count(old, begin, end) != 1:
+                raise ValueError(
+                    f"{old!r} stands {source.count(old, begin, end)} times in {name}"
+                )
+            start = source.index(old, begin, end)
+            yield Mutant(f"rnncore/{path}", start, start + len(old), new, name, TESTS)
