@@ -1,8 +1,9 @@
 """What `import rnncore` costs over `import numpy`: the median of 21 pairs of fresh processes.
 
-Memory is the same in every run. Time is not: on a busy machine both imports take longer. So it is
-the processor's time that is taken, the ratio of a pair that counts, and the fastest import of
-NumPy that it is applied to; what is left of the noise gets a margin. Elapsed time is shown beside.
+Memory is the same in every run. Time is not: on a busy machine both imports take longer. So it
+is the processor's time that is taken, the ratio of a pair that counts, and the fastest import
+of NumPy that it is applied to; what is left of the noise gets a margin. Elapsed time is shown
+beside it.
 """
 
 from __future__ import annotations

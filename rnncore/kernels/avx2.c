@@ -7,7 +7,8 @@
 #define RNN_REGISTERS 16
 #define RNN_BYTES     32
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), \
+                             apply_to = function)
 #include "isa.h"
 #pragma clang attribute pop
 #else

@@ -7,7 +7,8 @@
 #define RNN_REGISTERS 32
 #define RNN_BYTES     64
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))), \
+                             apply_to = function)
 #include "isa.h"
 #pragma clang attribute pop
 #else

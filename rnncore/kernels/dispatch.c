@@ -30,7 +30,9 @@ const char *const rnn_isa_names[] = {"neon", NULL};
 static int can_run(const char *isa) { (void)isa; return 1; }
 #else
 extern const rnn_kernels rnn_kernels_32_baseline, rnn_kernels_64_baseline;
-static const rnn_kernels *const tables[] = {&rnn_kernels_32_baseline, &rnn_kernels_64_baseline, NULL};
+static const rnn_kernels *const tables[] = {
+    &rnn_kernels_32_baseline, &rnn_kernels_64_baseline, NULL,
+};
 const char *const rnn_isa_names[] = {"baseline", NULL};
 static int can_run(const char *isa) { (void)isa; return 1; }
 #endif

@@ -2,7 +2,7 @@
  * functions per element type and instruction set.
  *
  * The letters used throughout:
- *   T time steps, B batch, I inputs, H hidden units, G gate blocks, L lanes of a vector register.
+ *   T time steps, B batch, I inputs, H hidden units, G gate blocks, L lanes of a register.
  * A panel is L hidden units with all their gate blocks side by side, so one row of Z is
  *   Z[panel][block][lane]      with ceil(H / L) panels; lanes past H are padding, whose
  * values never reach a result. `d` in front of a name means "gradient of the loss with
@@ -22,8 +22,8 @@ typedef struct rnn_panel {
     ptrdiff_t blocks;         /* G */
     ptrdiff_t ldz, ldh, ldx;  /* row strides: of z; of x and dx; of everything else */
     double scale;             /* of the update, for cells that skip through time */
-    void *z;                  /* (rows, panels, G, L) forward: pre-activations in, activations out;
-                               * backward: activations in, gradients of the pre-activations out */
+    void *z;                  /* (rows, panels, G, L) forward: pre-activations in, activations
+                               * out; backward: activations in, d pre-activations out */
     const void *x;            /* the layer's input, for cells whose output mixes it in */
     const void *unit;         /* (n_units, ldh) per-unit weights: peepholes, IndRNN's u */
     const void *h_prev, *c_prev;
@@ -62,7 +62,7 @@ typedef struct rnn_cell {
     char fed;                 /* the state that the product of stage 0 multiplies; 0: none */
     char output;              /* 'h' or 'y' */
     int mixes_input;          /* x reaches the output directly: needs I == H */
-    int enters;               /* the initial state itself passes through the pointwise functions */
+    int enters;               /* the initial state passes through the pointwise functions */
     int n_stages;
     rnn_stage stage[2];       /* stage 1, if any, multiplies rh */
     int n_units;
@@ -101,20 +101,23 @@ typedef struct rnn_kernels {
     const rnn_cell *const *cells;   /* ends with NULL */
     void (*product)(const rnn_product *);
     /* panels[p * panel + k * row + b * L + lane] += w, and w = panels[...] */
-    void (*to_panels)(const rnn_matrix *, const void *w, void *panels, ptrdiff_t panel, ptrdiff_t row);
-    void (*from_panels)(const rnn_matrix *, void *w, const void *panels, ptrdiff_t panel, ptrdiff_t row);
+    void (*to_panels)(const rnn_matrix *, const void *w, void *panels, ptrdiff_t panel,
+                      ptrdiff_t row);
+    void (*from_panels)(const rnn_matrix *, void *w, const void *panels, ptrdiff_t panel,
+                        ptrdiff_t row);
     /* panels[q][b][unit][lane] = w, q counting panels of L columns of w */
     void (*transpose)(const rnn_matrix *, const void *w, void *panels);
     void (*add)(ptrdiff_t n, void *to, const void *from);
     void (*multiply)(ptrdiff_t n, void *to, const void *by);
     void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums);
-    void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z, ptrdiff_t ldz,
-                          const void *state, ptrdiff_t ldh, void *sums);
+    void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z,
+                          ptrdiff_t ldz, const void *state, ptrdiff_t ldh, void *sums);
     double (*sum_squares)(ptrdiff_t n, const void *x, double scale);
     void (*scale)(ptrdiff_t n, void *x, double factor);
     unsigned (*enter)(void);        /* rnn_enter, rnn_leave, rnn_run_parts */
     void (*leave)(unsigned mode);
-    void (*run_parts)(void (*job)(void *context, int part, int parts), void *context, int parts);
+    void (*run_parts)(void (*job)(void *context, int part, int parts), void *context,
+                      int parts);
     void (*sigmoid)(ptrdiff_t n, void *x);
     void (*tanh)(ptrdiff_t n, void *x);
 } rnn_kernels;

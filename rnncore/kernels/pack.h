@@ -3,7 +3,8 @@
  * The user stacks gate blocks, each (H, K), in PyTorch's order; a panel holds L units of each
  * block of a span. Sums run backwards over rows: the gradient's fixed order is from the last
  * step to the first. */
-static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, ptrdiff_t panel, ptrdiff_t row)
+static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, ptrdiff_t panel,
+                          ptrdiff_t row)
 {
     const real *w = w_;
     real *panels = panels_;
@@ -19,7 +20,8 @@ static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, pt
     }
 }
 
-static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, ptrdiff_t panel, ptrdiff_t row)
+static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, ptrdiff_t panel,
+                            ptrdiff_t row)
 {
     real *w = w_;
     const real *panels = panels_;
@@ -64,7 +66,8 @@ static void FN(multiply)(ptrdiff_t n, void *to_, const void *by_)
     for (ptrdiff_t i = 0; i < n; i++) to[i] *= by[i];
 }
 
-static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff_t ldz, void *sums_)
+static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff_t ldz,
+                            void *sums_)
 {
     real *restrict sums = sums_;
     for (ptrdiff_t row = rows - 1; row >= 0; row--) {
@@ -75,8 +78,8 @@ static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff
 
 /* sums[unit] += sum over rows of z[unit] state[unit], for one gate block; `panel` is the
  * distance of two panels in z and in sums. */
-static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z_, ptrdiff_t ldz,
-                              const void *state_, ptrdiff_t ldh, void *sums_)
+static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z_,
+                              ptrdiff_t ldz, const void *state_, ptrdiff_t ldh, void *sums_)
 {
     for (ptrdiff_t row = rows - 1; row >= 0; row--)
         for (ptrdiff_t p = 0; p < panels; p++) {

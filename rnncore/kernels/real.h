@@ -30,8 +30,10 @@
 #define ONE   ((real)1)
 
 /* Aligned only as one element is, because rows may start anywhere. */
-typedef real FN(vec) __attribute__((vector_size(RNN_BYTES), aligned(RNN_BITS / 8), may_alias));
-typedef integer FN(mask) __attribute__((vector_size(RNN_BYTES), aligned(RNN_BITS / 8), may_alias));
+typedef real FN(vec)
+    __attribute__((vector_size(RNN_BYTES), aligned(RNN_BITS / 8), may_alias));
+typedef integer FN(mask)
+    __attribute__((vector_size(RNN_BYTES), aligned(RNN_BITS / 8), may_alias));
 #define vec  FN(vec)
 #define mask FN(mask)
 

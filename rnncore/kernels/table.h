@@ -17,7 +17,8 @@
 static const rnn_cell *const FN(cells)[] = {
     ACTIVATIONS(linear), ACTIVATIONS(rnn), ACTIVATIONS(rnn_pascanu), ACTIVATIONS(rnn_skip),
     ACTIVATIONS(identity), ACTIVATIONS(indrnn),
-    &FN(cell_mingru_identity), &FN(cell_mingru_tanh), &FN(cell_ugrnn_tanh), &FN(cell_ugrnn_relu),
+    &FN(cell_mingru_identity), &FN(cell_mingru_tanh),
+    &FN(cell_ugrnn_tanh), &FN(cell_ugrnn_relu),
     &FN(cell_gru_after), &FN(cell_gru_before),
     &FN(cell_lstm), &FN(cell_lstm_none), &FN(cell_lstm_coupled),
     &FN(cell_lstm_diagonal), &FN(cell_lstm_none_diagonal), &FN(cell_lstm_coupled_diagonal),

@@ -24,8 +24,8 @@
 #endif
 
 /* R rows, P panels, N blocks: constants at every call. */
-ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w, const real *start,
-                            real *c, const int R, const int P, const int N)
+ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
+                            const real *start, real *c, const int R, const int P, const int N)
 {
     const int V = P * N;
     vec sum[24];           /* R * V of them are used */
@@ -33,7 +33,8 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w, 
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
-            sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel + v % N * LANES);
+            sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel
+                                            + v % N * LANES);
     for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
         const real *a_panel = a;
         for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += LANES, a_panel += s->a_panel) {
@@ -114,13 +115,16 @@ static void FN(product)(const rnn_product *s)
 {
     /* By blocks a panel; one panel at a time, several for a single row, two where a panel is
      * one vector. */
+    static const FN(strip) one[] = {
+        FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
+    };
+    static const FN(strip) wide[] = {
 #if RNN_REGISTERS == 32
-    static const FN(strip) one[] = {FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4)};
-    static const FN(strip) wide[] = {FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4)};
+        FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
 #else
-    static const FN(strip) one[] = {FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4)};
-    static const FN(strip) wide[] = {FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4)};
+        FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
 #endif
+    };
     const real *w = s->w, *start = s->start;
     real *c = s->c;
     for (ptrdiff_t left = s->panels, group; left > 0; left -= group) {

@@ -4,10 +4,11 @@ Each is (function, old text, new text); the old text stands once in the function
 that only read where nothing is defined (steps before the first, rows behind the last), none
 that only change how work is cut into pieces, and none of these, which change nothing:
 
-    _carry        `later >= batch.steps` as `>`: nothing lives at step T
-    _carry        `living > 0` as `>=`: a product of no rows
-    _stretch      conditions that end a stretch too early: more products, same order
-    backward      the row stride of `above` in a residual as that of `below`: equal there
+    _carry          `later >= batch.steps` as `>`: nothing lives at step T
+    _carry          `living > 0` as `>=`: a product of no rows
+    _stretch        conditions that end a stretch too early: more products, same order
+    _gradient_part  `layer.h[i]` as `layer.h[0]`: the matrices of all taps have one shape
+    backward        the row stride of `above` in a residual as that of `below`: equal there
 """
 
 from __future__ import annotations
@@ -205,7 +206,6 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("_unit_gradient", "slot(s.batch, t - back)", "slot(s.batch, t)"),
         ("_gradient_part", "s.tape.c if layer.cell.fed == c'c' else s.tape.h", "s.tape.h"),
         ("_gradient_part", "range(layer.n_taps)", "range(1)"),
-        ("_gradient_part", "&layer.h[i]", "&layer.h[0]"),
         ("_gradient_part", "layer.taps[i]", "layer.taps[0]"),
         ("_gradient_part", "s.grads.weight_h[i]", "s.grads.weight_h[0]"),
         ("_gradient_part", "if layer.cell.n_stages > 1:", "if layer.cell.n_stages > 2:"),

@@ -69,12 +69,14 @@ static void FN(gru_before_backward_reset)(const rnn_panel *s)
 }
 
 static const rnn_cell FN(cell_gru_after) = {
-    .name = "gru_after", .blocks = "mzrq", .state = "h", .x_count = 3, .fed = 'h', .output = 'h',
-    .n_stages = 1, .stage = {{1, 3, FN(gru_after_forward), FN(gru_after_backward)}},
+    .name = "gru_after", .blocks = "mzrq", .state = "h", .x_count = 3,
+    .fed = 'h', .output = 'h', .n_stages = 1,
+    .stage = {{1, 3, FN(gru_after_forward), FN(gru_after_backward)}},
 };
 
 static const rnn_cell FN(cell_gru_before) = {
-    .name = "gru_before", .blocks = "zrn", .state = "h", .x_count = 3, .fed = 'h', .output = 'h',
-    .n_stages = 2, .stage = {{0, 2, FN(gru_before_forward_reset), FN(gru_before_backward_reset)},
-                             {2, 1, FN(gru_before_forward_update), FN(gru_before_backward_update)}},
+    .name = "gru_before", .blocks = "zrn", .state = "h", .x_count = 3,
+    .fed = 'h', .output = 'h', .n_stages = 2,
+    .stage = {{0, 2, FN(gru_before_forward_reset), FN(gru_before_backward_reset)},
+              {2, 1, FN(gru_before_forward_update), FN(gru_before_backward_update)}},
 };

@@ -21,7 +21,8 @@ enum { FN(O) = 2, FN(F) = 3 };
 #undef PEEP
 #define PEEP(a, weight, c) (diagonal ? FMA(WEIGHTS(s, weight), c, a) : (vec)(a))
 
-ALWAYS_INLINE void FN(lstm_forward_)(const rnn_panel *s, const int forget, const int diagonal, const int cell)
+ALWAYS_INLINE void FN(lstm_forward_)(const rnn_panel *s, const int forget, const int diagonal,
+                                     const int cell)
 {
     const int last = forget == FN(FORGET_GATE) ? 2 : 1;
     FOR_EACH_PANEL(s) {
@@ -42,7 +43,8 @@ ALWAYS_INLINE void FN(lstm_forward_)(const rnn_panel *s, const int forget, const
     }
 }
 
-ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, const int diagonal, const int cell)
+ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, const int diagonal,
+                                      const int cell)
 {
     const int last = forget == FN(FORGET_GATE) ? 2 : 1;
     FOR_EACH_PANEL(s) {
@@ -69,21 +71,23 @@ ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, cons
 }
 
 /* Constants make each variant straight-line code. The last arguments are the peepholes. */
-#define LSTM(variant, gates, forget, diagonal, cell, fed_state, ...)                               \
-    static void FN(variant##_forward)(const rnn_panel *s)                                          \
-    { FN(lstm_forward_)(s, FN(forget), diagonal, cell); }                                          \
-    static void FN(variant##_backward)(const rnn_panel *s)                                         \
-    { FN(lstm_backward_)(s, FN(forget), diagonal, cell); }                                         \
-    static const rnn_cell FN(cell_##variant) = {                                                   \
-        .name = #variant, .blocks = gates, .state = "hc", .x_count = sizeof gates - 1,             \
-        .fed = fed_state, .output = 'h', .n_stages = 1,                                            \
-        .stage = {{cell, sizeof gates - 1 - cell, FN(variant##_forward), FN(variant##_backward)}}, \
-        .n_units = diagonal ? sizeof gates - 2 : 0, .unit = {__VA_ARGS__},                         \
+#define LSTM(variant, gates, forget, diagonal, cell, fed_state, ...)                  \
+    static void FN(variant##_forward)(const rnn_panel *s)                             \
+    { FN(lstm_forward_)(s, FN(forget), diagonal, cell); }                             \
+    static void FN(variant##_backward)(const rnn_panel *s)                            \
+    { FN(lstm_backward_)(s, FN(forget), diagonal, cell); }                            \
+    static const rnn_cell FN(cell_##variant) = {                                      \
+        .name = #variant, .blocks = gates, .state = "hc",                             \
+        .x_count = sizeof gates - 1, .fed = fed_state, .output = 'h', .n_stages = 1,  \
+        .stage = {{cell, sizeof gates - 1 - cell,                                     \
+                   FN(variant##_forward), FN(variant##_backward)}},                   \
+        .n_units = diagonal ? sizeof gates - 2 : 0, .unit = {__VA_ARGS__},            \
     };
 LSTM(lstm, "igof", FORGET_GATE, 0, 0, 'h', {0})
 LSTM(lstm_none, "igo", FORGET_NONE, 0, 0, 'h', {0})
 LSTM(lstm_coupled, "igo", FORGET_COUPLED, 0, 0, 'h', {0})
-LSTM(lstm_diagonal, "igof", FORGET_GATE, 1, 0, 'h', {0, 'c', 1}, {FN(F), 'c', 1}, {FN(O), 'c', 0})
+LSTM(lstm_diagonal, "igof", FORGET_GATE, 1, 0, 'h',
+     {0, 'c', 1}, {FN(F), 'c', 1}, {FN(O), 'c', 0})
 LSTM(lstm_none_diagonal, "igo", FORGET_NONE, 1, 0, 'h', {0, 'c', 1}, {FN(O), 'c', 0})
 LSTM(lstm_coupled_diagonal, "igo", FORGET_COUPLED, 1, 0, 'h', {0, 'c', 1}, {FN(O), 'c', 0})
 LSTM(lstm_cell, "giof", FORGET_GATE, 0, 1, 'c', {0})

@@ -10,7 +10,9 @@
 #define FOR_EACH_PANEL(s)                                       \
     for (ptrdiff_t row = 0; row < (s)->rows; row++)             \
         for (ptrdiff_t panel = 0; panel < (s)->panels; panel++)
-#define BLOCK(s, i)     (*(vec *)((real *)(s)->z + row * (s)->ldz + (panel * (s)->blocks + (i)) * LANES))
+#define BLOCK(s, i)     (*(vec *)((real *)(s)->z + row * (s)->ldz                     \
+                                  + (panel * (s)->blocks + (i)) * LANES))
 #define UNITS(s, name)  (*(vec *)((real *)(s)->name + row * (s)->ldh + panel * LANES))
 #define INPUTS(s, name) (*(vec *)((real *)(s)->name + row * (s)->ldx + panel * LANES))
-#define WEIGHTS(s, i)   (*(const vec *)((const real *)(s)->unit + (i) * (s)->ldh + panel * LANES))
+#define WEIGHTS(s, i)   (*(const vec *)((const real *)(s)->unit + (i) * (s)->ldh      \
+                                        + panel * LANES))

@@ -35,6 +35,7 @@ static void FN(plusrnn_backward)(const rnn_panel *s)
 }
 
 static const rnn_cell FN(cell_plusrnn) = {
-    .name = "plusrnn", .blocks = "vkgd", .state = "h", .x_count = 4, .fed = 'h', .output = 'y',
-    .mixes_input = 1, .n_stages = 1, .stage = {{0, 4, FN(plusrnn_forward), FN(plusrnn_backward)}},
+    .name = "plusrnn", .blocks = "vkgd", .state = "h", .x_count = 4, .mixes_input = 1,
+    .fed = 'h', .output = 'y', .n_stages = 1,
+    .stage = {{0, 4, FN(plusrnn_forward), FN(plusrnn_backward)}},
 };

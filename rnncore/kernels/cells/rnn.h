@@ -2,7 +2,7 @@
  *
  *   linear        h = f(a)                     no state: a dense layer
  *   rnn           h = f(a)                     Elman (1990); the product multiplies h'
- *   rnn_pascanu   y = a,  h = f(a)             Pascanu, Mikolov & Bengio (2013), eq. 2: the state is y
+ *   rnn_pascanu   y = a,  h = f(a)             Pascanu et al. (2013), eq. 2: y is the state
  *   rnn_skip      h = h'_d + s f(a)            residual through time; h'_d is d steps back
  *   identity      h = h' + f(a)                the identity map: no product
  *   indrnn        h = f(a + u h')              Li et al. (2018): no product
