@@ -84,9 +84,9 @@ def as_state(arrays: Any) -> Any:
     return arrays if len(arrays) > 1 else arrays[0] if arrays else None
 
 
-def exact(rng_values: Array) -> Array:
+def exact(values: Array) -> Array:
     """The nearest values that float32 has too."""
-    return rng_values.astype(np.float32).astype(np.float64)
+    return values.astype(np.float32).astype(np.float64)
 
 
 def draw(cell: Cell, case: Case, seed: int) -> Problem:

@@ -12,7 +12,8 @@ cdef inline void *take(Arena *arena, Py_ssize_t size) noexcept nogil:
     return arena.base + start if arena.base != NULL else NULL
 
 
-cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
+cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t lanes,
+                              Py_ssize_t itemsize) noexcept nogil:
     """A row stride for n elements: whole vectors, and never a multiple of 1 KB, at which rows
     would compete for the same lines of the cache."""
     n = (n + lanes - 1) // lanes * lanes

@@ -45,7 +45,8 @@ cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
                  Py_ssize_t stride, Py_ssize_t direction) noexcept nogil:
     """Bring dy of one direction into place; clear what is carried, and all padding."""
     cdef const Batch *batch = &run.sequences.batch
-    cdef Py_ssize_t row, n = layer.hidden, carried = layer.lag * batch.size * layer.ldh * run.item
+    cdef Py_ssize_t row, n = layer.hidden
+    cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * run.item
     cdef void *dy = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
     above = at(above, direction * n, layer)
     memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)

@@ -18,8 +18,8 @@ cdef void *_function(str name) except NULL:
     cdef object capsule = cython_blas.__pyx_capi__[name]
     cdef const char *signature = PyCapsule_GetName(capsule)
     arguments = (<bytes> signature).decode().split("(", 1)[1].rstrip(")").split(", ")
-    integers = [arguments[i] for i in (2, 3, 4, 7, 9, 12)] if len(arguments) == 13 else arguments
-    if set(integers) != {"int *"}:
+    integers = {arguments[i] for i in (2, 3, 4, 7, 9, 12)} if len(arguments) == 13 else None
+    if integers != {"int *"}:
         raise ImportError(f"scipy's {name} has the signature {(<bytes> signature).decode()}, "
                           "expected 32-bit integers: use the native engine")
     return PyCapsule_GetPointer(capsule, signature)

@@ -112,7 +112,8 @@ cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit
                          void *grad) noexcept nogil:
     """grad += column sums of dZ[block] * state, summed in block 0 of the panels."""
     cdef const Layer *layer = s.layer
-    cdef Py_ssize_t t, back = layer.lag if unit.previous else 0, width = layer.blocks * layer.lanes
+    cdef Py_ssize_t t, back = layer.lag if unit.previous else 0
+    cdef Py_ssize_t width = layer.blocks * layer.lanes
     cdef const void *state = s.tape.c if unit.state == c'c' else s.tape.h
     cdef rnn_matrix shape = layer.bias_x, mine
     shape.count, shape.row_block[0] = 1, 0
@@ -161,9 +162,9 @@ cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,
 
 
 def _flat(array, name):
-    if not isinstance(array, numpy.ndarray) or array.dtype not in (numpy.float32, numpy.float64):
-        raise TypeError(f"{name} is {getattr(array, 'dtype', type(array).__name__)}, expected a "
-                        "float32 or float64 array")
+    dtype = array.dtype if isinstance(array, numpy.ndarray) else type(array).__name__
+    if dtype not in (numpy.float32, numpy.float64):
+        raise TypeError(f"{name} is {dtype}, expected a float32 or float64 array")
     if array.ndim != 1 or not array.flags.c_contiguous:
         raise ValueError(f"{name} has shape {array.shape}, expected one flat contiguous array")
     return array.view(numpy.uint8)

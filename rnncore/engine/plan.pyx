@@ -154,7 +154,8 @@ cdef void _pack_matrix(Layer *layer, Matrix *matrix, const void *weight) noexcep
             <char *> matrix.dense + matrix.first * layer.lanes * layer.itemsize,
             layer.blocks * layer.lanes, layer.ldz)
         return
-    layer.kernels.to_panels(&matrix.shape, weight, matrix.forward, matrix.shape.depth * step, step)
+    layer.kernels.to_panels(&matrix.shape, weight, matrix.forward, matrix.shape.depth * step,
+                            step)
     layer.kernels.transpose(&matrix.shape, weight, matrix.backward)
 
 
@@ -204,7 +205,8 @@ cdef class Plan:
         cdef Py_ssize_t item = spec.itemsize, lanes = layer.kernels.lanes, tap
         layer.cell = _cell_of(layer.kernels, spec.cell)
         layer.blas = blas.table() if self.engine == "blas" else NULL
-        layer.itemsize, layer.lanes, layer.inputs, layer.hidden = item, lanes, inputs, spec.hidden
+        layer.itemsize, layer.lanes = item, lanes
+        layer.inputs, layer.hidden = inputs, spec.hidden
         layer.panels = (layer.hidden + lanes - 1) // lanes
         layer.blocks = len(layer.cell.blocks)
         layer.ldz = padded(layer.panels * layer.blocks * lanes, lanes, item)

@@ -37,7 +37,8 @@ cdef inline void copy_rows(const Layer *layer, Py_ssize_t rows, Py_ssize_t n, co
     cdef Py_ssize_t row
     if start != c:
         for row in range(rows):
-            memcpy(at(c, row * ldc, layer), at(start, row * start_row, layer), n * layer.itemsize)
+            memcpy(at(c, row * ldc, layer), at(start, row * start_row, layer),
+                   n * layer.itemsize)
 
 
 cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
@@ -57,7 +58,8 @@ cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t
              w.dense, layer.ldz, z, layer.ldz)
         return
     skip += w.first * layer.lanes
-    p.rows, p.panels, p.blocks, p.depth, p.a_blocks = rows, panels, w.shape.count, w.shape.depth, 1
+    p.rows, p.panels, p.blocks = rows, panels, w.shape.count
+    p.depth, p.a_blocks = w.shape.depth, 1
     p.a, p.a_row, p.a_lane, p.a_panel, p.a_block = a, lda, 1, layer.lanes, 0
     p.w_k = w.shape.count * layer.lanes
     p.w_panel = w.shape.depth * p.w_k
@@ -80,7 +82,8 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
         gemm(layer, c'N', c'T', rows, w.shape.depth, layer.panels * layer.blocks * layer.lanes,
              dz, layer.ldz, w.dense, layer.ldz, c, ldc)
         return
-    p.rows, p.panels, p.blocks, p.depth, p.a_blocks = rows, panels, 1, w.shape.hidden, w.shape.count
+    p.rows, p.panels, p.blocks = rows, panels, 1
+    p.depth, p.a_blocks = w.shape.hidden, w.shape.count
     p.a, p.a_row, p.a_lane = at(dz, w.first * layer.lanes, layer), layer.ldz, 1
     p.a_panel, p.a_block = layer.blocks * layer.lanes, layer.lanes
     p.w_k = layer.lanes

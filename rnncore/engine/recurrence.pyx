@@ -9,7 +9,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
 from rnncore.engine.product cimport at, backward_product, forward_product
-from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row
+from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row, z_at
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
@@ -40,8 +40,10 @@ cdef inline rnn_panel _rectangle(const Layer *layer, const Batch *batch, const T
     cdef Py_ssize_t now = (slot(batch, t) + row) * layer.ldh + unit
     cdef Py_ssize_t before = (slot(batch, t - layer.lag) + row) * layer.ldh + unit \
         if t >= 0 and layer.lag else now
-    cdef Py_ssize_t carried = (ring(layer, batch, t) + row) * layer.ldh + unit if layer.lag else 0
+    cdef Py_ssize_t carried = 0
     cdef Py_ssize_t live = batch.offset[t] - batch.origin + row if t >= 0 else 0
+    if layer.lag:
+        carried = (ring(layer, batch, t) + row) * layer.ldh + unit
     p.rows, p.panels, p.blocks, p.scale = rows, panels, layer.blocks, layer.scale
     p.ldz, p.ldh, p.ldx = layer.ldz, layer.ldh, layer.ldx
     p.z = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz + unit * layer.blocks, layer)
@@ -103,7 +105,7 @@ cdef inline rnn_panel _piece(const Layer *layer, const Batch *batch, const Tape 
 cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
                         Py_ssize_t t) noexcept nogil:
     cdef Cut cut = _cut(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
-    cdef Py_ssize_t i, panel = 0, row = 0, tap
+    cdef Py_ssize_t i, panel = 0, row = 0, tap, past
     cdef int stage
     cdef rnn_panel p
     cdef void *z
@@ -111,7 +113,7 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, cons
     for stage in range(layer.cell.n_stages):
         for i in range(cut.count):
             p = _piece(layer, batch, tape, t, &cut, i, &row, &panel)
-            z = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer)
+            z = z_at(layer, batch, tape, t, row)
             if stage == 1:
                 forward_product(layer, &layer.reset, p.rows, panel, p.panels,
                                 at(tape.rh, (batch.offset[t] - batch.origin + row) * layer.ldh,
@@ -119,10 +121,10 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, cons
                                 layer.ldh, z, layer.ldz, z)
             elif layer.cell.fed and t >= 0:
                 for tap in range(layer.n_taps):
+                    past = slot(batch, t - layer.taps[tap]) + row
                     forward_product(layer, &layer.h[tap], p.rows, panel, p.panels,
-                                    at(fed, (slot(batch, t - layer.taps[tap]) + row) * layer.ldh,
-                                       layer),
-                                    layer.ldh, z, layer.ldz, z)
+                                    at(fed, past * layer.ldh, layer), layer.ldh, z, layer.ldz,
+                                    z)
             layer.cell.stage[stage].forward(&p)
 
 
@@ -132,7 +134,7 @@ cdef inline void _input_product(const Layer *layer, const Batch *batch, Tape *ta
     cdef Py_ssize_t live = batch.offset[t] - batch.origin + row
     forward_product(layer, &layer.x, rows, 0, layer.panels,
                     at(tape.x, live * tape.ldx, layer), tape.ldx, layer.bias, 0,
-                    at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer))
+                    z_at(layer, batch, tape, t, row))
 
 
 cdef inline Rows _rows(const Batch *batch, int part, int parts) noexcept nogil:
@@ -158,7 +160,9 @@ cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
 
 cdef int _most_parts(const Layer *layer, const Batch *batch) noexcept nogil:
     """How many threads can share the rows of a batch. BLAS has threads of its own."""
-    return 1 if layer.blas != NULL else <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
+    if layer.blas != NULL:
+        return 1
+    return <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
 
 
 cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil:
@@ -209,7 +213,7 @@ cdef inline void _carry(const Layer *layer, const Batch *batch, Tape *tape, Py_s
         living = min(batch.live[later] - row, rows)
         if living > 0:
             backward_product(layer, &layer.h[tap], living, panel, panels,
-                             at(tape.z, (step_row(layer, batch, later) + row) * layer.ldz, layer),
+                             z_at(layer, batch, tape, later, row),
                              carried, layer.ldh, carried, layer.ldh)
 
 
@@ -224,8 +228,9 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, con
             p = _piece(layer, batch, tape, t, &cut, i, &row, &panel)
             if stage < last:
                 backward_product(layer, &layer.reset, p.rows, panel, p.panels,
-                                 at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer),
-                                 layer.zeros, 0, at(tape.drh, row * layer.ldh, layer), layer.ldh)
+                                 z_at(layer, batch, tape, t, row),
+                                 layer.zeros, 0, at(tape.drh, row * layer.ldh, layer),
+                                 layer.ldh)
             elif layer.cell.fed:
                 _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
             if t >= 0 or layer.cell.enters:

@@ -17,13 +17,23 @@ cdef inline Py_ssize_t step_row(const Layer *layer, const Batch *batch,
     return slot(batch, t) - initial
 
 
-cdef inline Py_ssize_t ring(const Layer *layer, const Batch *batch, Py_ssize_t t) noexcept nogil:
+cdef inline void *z_at(const Layer *layer, const Batch *batch, const Tape *tape, Py_ssize_t t,
+                       Py_ssize_t row) noexcept nogil:
+    """A row of step t in Z."""
+    return at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer)
+
+
+cdef inline Py_ssize_t ring(const Layer *layer, const Batch *batch,
+                            Py_ssize_t t) noexcept nogil:
     """The first row of step t in the rings of carried gradients."""
     return (t % layer.lag + layer.lag) % layer.lag * batch.size
 
 
-cdef inline void *output_rows(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
-    return at(tape.y if layer.cell.output == c'y' else tape.h, slot(batch, 0) * layer.ldh, layer)
+cdef inline void *output_rows(const Layer *layer, const Batch *batch,
+                              Tape *tape) noexcept nogil:
+    """Where the outputs of a run begin."""
+    cdef void *rows = tape.y if layer.cell.output == c'y' else tape.h
+    return at(rows, slot(batch, 0) * layer.ldh, layer)
 
 
 cdef void set_states(const Layer *layer, const Batch *batch, Tape *tape, const void **states,

@@ -125,4 +125,5 @@ cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boun
             memcpy(at(boundary.initial[letter],
                       ((-1 - t) * batch.size + batch.place[row]) * layer.hidden, layer),
                    source, layer.hidden * layer.itemsize)
-            memset(_target(layer, batch, tape, letter, t, row), 0, layer.hidden * layer.itemsize)
+            memset(_target(layer, batch, tape, letter, t, row), 0,
+                   layer.hidden * layer.itemsize)

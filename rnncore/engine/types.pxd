@@ -74,8 +74,8 @@ cdef extern from "../kernels/kernels.h" nogil:
         void (*multiply)(Py_ssize_t n, void *to, const void *by) noexcept nogil
         void (*column_sums)(Py_ssize_t rows, Py_ssize_t n, const void *z, Py_ssize_t ldz,
                             void *sums) noexcept nogil
-        void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t panel, const void *z,
-                              Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
+        void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t panel,
+                              const void *z, Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
                               void *sums) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const void *x, double scale) noexcept nogil
         void (*scale)(Py_ssize_t n, void *x, double factor) noexcept nogil
@@ -124,7 +124,7 @@ cdef struct Layer:
     double scale
     Matrix x, reset           # reset: of a second stage
     Matrix h[MAX_TAPS]        # one per tap
-    rnn_matrix bias_x, bias_h # their rows in the user's order, as matrices of width 1
+    rnn_matrix bias_x, bias_h  # their rows in the user's order, as matrices of width 1
     void *bias                # (ldz)
     void *unit                # (n_units, ldh)
     void *zeros               # (max(ldh, ldx))
