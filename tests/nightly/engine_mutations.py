@@ -54,18 +54,18 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("_rectangle", "p.dy = at(tape.dy, now, layer)", "p.dy = at(tape.dy, before, layer)"),
         (
             "_rectangle",
-            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
-            "(ring(layer, batch, t) + row) * layer.ldh if",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit",
+            "(ring(layer, batch, t) + row) * layer.ldh",
         ),
         (
             "_rectangle",
-            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
-            "ring(layer, batch, t) * layer.ldh + unit if",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit",
+            "ring(layer, batch, t) * layer.ldh + unit",
         ),
         (
             "_rectangle",
-            "(ring(layer, batch, t) + row) * layer.ldh + unit if",
-            "row * layer.ldh + unit if",
+            "(ring(layer, batch, t) + row) * layer.ldh + unit",
+            "row * layer.ldh + unit",
         ),
         ("_rectangle", "row * layer.ldh + unit, layer)", "unit, layer)"),
         ("_rectangle", "row * layer.ldh + unit, layer)", "row * layer.ldh, layer)"),
@@ -91,8 +91,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("_carry", "batch.live[later] - row", "batch.live[later]"),
         ("_carry", "min(batch.live[later] - row, rows)", "rows"),
         ("_carry", "&layer.h[tap]", "&layer.h[0]"),
-        ("_carry", "step_row(layer, batch, later) + row", "step_row(layer, batch, later)"),
-        ("_carry", "step_row(layer, batch, later) + row", "step_row(layer, batch, t) + row"),
+        ("_carry", "tape, later, row", "tape, later, 0"),
+        ("_carry", "tape, later, row", "tape, t, row"),
         (
             "_carry",
             "carried, layer.ldh, carried, layer.ldh",
@@ -108,8 +108,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("_backward_step", "&layer.reset", "&layer.h[0]"),
         (
             "_backward_step",
-            "(step_row(layer, batch, t) + row) * layer.ldz, layer),\n",
-            "step_row(layer, batch, t) * layer.ldz, layer),\n",
+            "z_at(layer, batch, tape, t, row)",
+            "z_at(layer, batch, tape, t, 0)",
         ),
         (
             "_backward_step",
@@ -158,8 +158,8 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("collect", "(-1 - t) * batch.size + batch.place[row]", "(-1 - t) * batch.size + row"),
         (
             "collect",
-            "memset(_target(layer, batch, tape, letter, t, row), 0, layer.hidden * "
-            "layer.itemsize)",
+            "memset(_target(layer, batch, tape, letter, t, row), 0,\n"
+            "                   layer.hidden * layer.itemsize)",
             "pass",
         ),
     ],
