@@ -163,9 +163,10 @@ def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
             tree, begun = trees.get(), time.perf_counter()
             try:
                 verdict = "SURVIVED" if tree.try_out(mutant) else "killed"
-            except RuntimeError as error:
+            except (RuntimeError, subprocess.CalledProcessError) as error:
                 verdict = f"BROKEN\n{error}\n"
-            trees.put(tree)
+            finally:  # or whoever waits for a tree waits for ever
+                trees.put(tree)
             seconds = time.perf_counter() - begun
             print(f"{verdict:8} {seconds:5.1f} s  {describe(mutant)}", flush=True)
             if verdict != "killed":
