@@ -1,6 +1,6 @@
 """Flips one term at a time in every formula of the backward pass: some test has to see it.
 
-    python tests/nightly/mutants.py [--jobs 2] [--only WORD] [--list]
+    python tests/nightly/mutants.py [--jobs 2] [--only WORD ...] [--list]
 
 Prints each mutant, its file and line, and whether the tests killed it; exits with 1 if any
 survives. Works in copies of the tree, unoptimized and with the baseline kernels alone, where a
@@ -179,11 +179,19 @@ def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--jobs", type=int, default=1, help="how many mutants at a time")
-    parser.add_argument("--only", default="", help="mutants whose description has this word")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="WORD",
+        help="mutants whose description has one of these words",
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     arguments = parser.parse_args()
     every = [*cell_mutants(ROOT), *engine_mutants(ROOT)]
-    mutants = [mutant for mutant in every if arguments.only in describe(mutant)]
+    mutants = [
+        mutant for mutant in every if any(word in describe(mutant) for word in arguments.only)
+    ]
     if arguments.list:
         print("\n".join(map(describe, mutants)))
         return 0
