@@ -189,7 +189,8 @@ class Body:
         if text == "slope" and self.tokens[i + 1].text == "(":
             yield self.swap(i, i, "FN(identity_slope)", "slope")
             yield self.swap(i, i, "FN(tanh_slope)", "slope")
-        if text in self.locals_before(i) and not self.declares(i):
+        inside = before in ("UNITS(s", "BLOCK(s", "INPUTS(s")
+        if not inside and text in self.locals_before(i) and not self.declares(i):
             yield from self.variable(i, text)
         if text in ("BLOCK", "UNITS", "INPUTS") and self.tokens[i - 1].text in ";{})":
             end = next(k for k in range(i, len(self.tokens)) if self.tokens[k].text == ";")
