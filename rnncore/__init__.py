@@ -6,8 +6,10 @@ they are first used.
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
+from rnncore.constraints import IndRNNBound, Orthogonal, OrthogonalPenalty, SpectralRadius
 from rnncore.engine.plan import available_isas, compiled_isas, current_isa
 from rnncore.engine.spec import choice
 from rnncore.engine.threads import get_num_threads, num_threads, set_num_threads
@@ -26,14 +28,31 @@ from rnncore.layers import (
     MinGRU,
 )
 from rnncore.model import Model
-from rnncore.optim import SGD, Adam, clip_norm
+from rnncore.optim import SGD, Adam, AdamW, RMSprop, clip_norm, clip_value
 from rnncore.parameters import Parameters
+from rnncore.remedies import ClipStep, Omega
+from rnncore.schedules import Cosine, HalveOnWorse, Schedule, StepDecay, WarmUp
+from rnncore.training import History, suggest_threshold, sweep_threshold
 
-__all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "Embedding", "IdentityRNN", "IndRNN",
-           "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Parameters", "clip_norm",
-           "get_num_threads", "load", "num_threads", "set_num_threads", "show_config"]
+__all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "AdamW", "ClipStep", "Cosine",
+           "Embedding", "HalveOnWorse", "History", "IdentityRNN", "IndRNN", "IndRNNBound",
+           "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Omega", "Orthogonal",
+           "OrthogonalPenalty", "Parameters", "RMSprop", "Schedule", "SpectralRadius",
+           "StepDecay", "WarmUp", "clip_norm", "clip_value", "get_num_threads", "init", "load",
+           "num_threads", "set_num_threads", "show_config", "suggest_threshold",
+           "sweep_threshold", "tasks"]
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rnncore import init, tasks
+
+
+def __getattr__(name: str) -> Any:
+    """Load the rooms that not every program enters when they are asked for."""
+    if name in ("init", "tasks"):
+        return importlib.import_module(f"rnncore.{name}")
+    raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
 
 
 def show_config() -> dict[str, Any]:

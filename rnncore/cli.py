@@ -2,23 +2,26 @@
 
 Exit codes: 0 done, also when --max-seconds ended the training; 1 training failed on the way;
 2 wrong input, found before any training starts; 130 stopped by Ctrl-C; 143 by SIGTERM. Whatever
-ends a training that has begun, the best model so far stays in its file.
+ends a training that has begun, the best model so far stays in its file, and whatever but a
+failure ends it early leaves a file for --resume.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rnncore
-from rnncore.text.corpus import Corpus, InputError, Split, read_corpus, split
+from rnncore.jobs import InputError
+from rnncore.jobs.arguments import add_train, call, integer, number, recipe
+from rnncore.jobs.stop import StopRequest
+from rnncore.text.corpus import Corpus, Split, read_corpus, split
 
 if TYPE_CHECKING:
     from rnncore.text.character import CharacterModel
@@ -78,38 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser("rnncore", description="Recurrent networks for CPUs.")
     parser.add_argument("--version", action="version", version=f"rnncore {rnncore.__version__}")
     commands = parser.add_subparsers(required=True, metavar="{train,sample,info}")
-    _add_train(commands.add_parser("train", help="train a character model on a text"))
+    train = commands.add_parser("train", help="train a model on a text or a table")
+    add_train(train)
+    train.set_defaults(run=_train)
     _add_sample(commands.add_parser("sample", help="print text made up by a trained model"))
     info = commands.add_parser("info", help="print the version and what this machine offers")
     info.set_defaults(run=_info)
     return parser
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    from rnncore.text.character import CELLS
-    from rnncore.text.training import TRAINING_CHARACTERS
-
-    parser.description = (
-        "Train a character model by truncated back-propagation through time. The last tenth of"
-        " the text is held out; the model that predicts it best is kept."
-    )
-    add = parser.add_argument
-    text = "UTF-8 text file, or - for standard input (default: documentation inside CPython)"
-    add("text", nargs="?", metavar="TEXT", help=text)
-    add("--cell", choices=list(CELLS), default="lstm", help="recurrent cell (default: lstm)")
-    add("--layers", type=_integer(1), default=2, help="recurrent layers (default: 2)")
-    add("--hidden", type=_integer(1), default=256, help="units per layer (default: 256)")
-    dropout = "fraction of units dropped between layers (default: 0)"
-    add("--dropout", type=_number(0, below=1), default=0.0, help=dropout)
-    epochs = f"times through the text (default: about {TRAINING_CHARACTERS:,} characters)"
-    add("--epochs", type=_integer(1), help=epochs)
-    seconds = "stop training after so many seconds, keep the best model so far (default: never)"
-    add("--max-seconds", type=_number(above=0), default=math.inf, help=seconds)
-    add("--seed", type=_integer(0), default=0, help="of weights and dropout (default: 0)")
-    add("--threads", type=_integer(1), help="number of threads (default: as the library's)")
-    out = "file for the best model (default: model.safetensors)"
-    add("--out", default="model.safetensors", help=out)
-    parser.set_defaults(run=_train)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -117,58 +95,36 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="file written by rnncore train")
     add("--prime", default="", help="the text to continue (default: none, a new line)")
-    add("--length", type=_integer(0), default=500, help="characters to add (default: 500)")
+    add("--length", type=integer(0), default=500, help="characters to add (default: 500)")
     temperature = "0 takes the likeliest character, more is less cautious (default: 0.7)"
-    add("--temperature", type=_number(0), default=0.7, help=temperature)
-    add("--seed", type=_integer(0), default=0, help="of the draws (default: 0)")
+    add("--temperature", type=number(0), default=0.7, help=temperature)
+    add("--seed", type=integer(0), default=0, help="of the draws (default: 0)")
     parser.set_defaults(run=_sample)
-
-
-def _integer(least: int) -> Callable[[str], int]:
-    """Return a converter for integers from `least` on."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r}, expected an integer >= {least}")
-        return value
-
-    return convert
-
-
-def _number(
-    least: float = -math.inf, *, above: float = -math.inf, below: float = math.inf
-) -> Callable[[str], float]:
-    """Return a converter for finite numbers in a range; `above` and `below` are not in it."""
-    bounds = [(">=", least), (">", above), ("<", below)]
-    wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound))
-
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (value >= least and above < value < below):
-            raise argparse.ArgumentTypeError(f"{text!r}, expected a number {wanted}")
-        return value
-
-    return convert
 
 
 # ---- Commands ----
 
 
 def _train(options: argparse.Namespace) -> int:
-    from rnncore.text.ngram import witten_bell_bits
-    from rnncore.text.training import Plan, StopRequest, train
+    from rnncore.tables.reading import SUFFIXES
 
-    corpus = read_corpus(options.text)
-    _check_output(options.out, options.text)
+    if options.threads is not None:
+        rnncore.set_num_threads(options.threads)
+    is_table = str(options.data).lower().endswith(SUFFIXES)
+    return (_train_table if is_table else _train_text)(options)
+
+
+def _train_text(options: argparse.Namespace) -> int:
+    from rnncore.text.character import build_model
+    from rnncore.text.ngram import witten_bell_bits
+    from rnncore.text.training import Plan, train
+
+    if options.valid_share is not None:
+        raise InputError("--valid-share is for tables: of a text the last tenth is held out")
+    corpus = read_corpus(options.data)
+    _check_output(options, "text")
     parts = split(corpus.text)
-    model = _build(options, parts)
+    model = _build(options, build_model, parts.vocabulary, layers=2, hidden=256)
     plan = Plan.of(len(parts.training), options.epochs)
     _describe(corpus, parts, model, plan)
     symbols = len(parts.vocabulary)
@@ -177,58 +133,94 @@ def _train(options: argparse.Namespace) -> int:
     def report(bits: float) -> None:
         _say(f"held-out {bits:.2f} bits per character ({NGRAM_ORDER}-gram {baseline:.2f})")
 
+    def run(stop: StopRequest) -> tuple[float, int]:
+        best = train(model, parts, plan, options.out, stop=stop, report=report,
+                     recipe=recipe(options), resume=options.resume,
+                     call=call(options, corpus.sha256))
+        return best.bits, best.characters
+
+    return _run(options, run, report, "characters")
+
+
+def _train_table(options: argparse.Namespace) -> int:
+    from rnncore.tables.model import build_model, load_table_model
+    from rnncore.tables.reading import read_table
+    from rnncore.tables.training import VALID_SHARE, Plan, Score, judge, split, train
+
+    table = read_table(options.data)
+    _check_output(options, "data")
+    parts = split(table, options.valid_share or VALID_SHARE, options.seed)
+    model = _build(options, build_model, parts.training, layers=1, hidden=64)
+    plan = Plan.of(len(parts.training), options.epochs)
+    _say(f"data: {options.data}, {table}, SHA-256 {table.sha256}")
+    _say(f"training: {len(parts.training):,} sequences, epochs: {plan.epochs};"
+         f" held out: {len(parts.held_out):,}")
+    _say(str(model.network))
+
+    def report(score: Score) -> None:
+        _say(f"held-out {score}")
+
+    def run(stop: StopRequest) -> tuple[Score, int]:
+        seen = train(model, parts, plan, options.out, stop=stop, report=report,
+                     recipe=recipe(options), resume=options.resume,
+                     call=call(options, table.sha256))
+        return judge(load_table_model(options.out), parts), seen
+
+    return _run(options, run, report, "sequences")
+
+
+def _run(options: argparse.Namespace, run: Callable[[StopRequest], tuple[Any, int]],
+         report: Callable[[Any], None], unit: str) -> int:
+    """Train by `run(stop)`, which returns the best score and after how many units it was."""
     with StopRequest(options.max_seconds) as stop:
         try:
-            best = train(model, parts, plan, options.out, stop=stop, report=report)
+            score, seen = run(stop)
         except OSError as error:
             _complain(f"cannot write {options.out}: {error.strerror or error}")
             return 1
-    report(best.bits)
-    _say(
-        f"{stop.reason or 'done'}; best model, after {best.characters:,} characters:"
-        f" {options.out}"
-    )
+    if os.path.exists(f"{options.out}.run"):
+        _say(f"--resume goes on with the training in {options.out}.run")
+    report(score)
+    _say(f"{stop.reason or 'done'}; best model, after {seen:,} {unit}: {options.out}")
     return stop.exit_code
 
 
-def _check_output(path: str, text: str | None) -> None:
-    """Refuse a path that no model can be written to, without touching what is there."""
-    target = Path(os.path.realpath(path))
-    try:
-        if target.exists():
-            if not target.is_file():
-                raise InputError(f"cannot write {path}: it is not a file")
-            if not os.access(target, os.W_OK):
-                raise InputError(f"cannot write {path}: it is write-protected")
-            if text not in (None, "-") and target.samefile(str(text)):
-                raise InputError(f"cannot write {path}: it is the text to train on")
-        # Models are written beside their final name, under one about as long as this.
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, suffix=".tmp"):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+def _check_output(options: argparse.Namespace, kind: str) -> None:
+    """Refuse paths that no model and no run can be written to, without touching them."""
+    for path in (options.out, f"{options.out}.run"):
+        target = Path(os.path.realpath(path))
+        try:
+            if target.exists():
+                if not target.is_file():
+                    raise InputError(f"cannot write {path}: it is not a file")
+                if not os.access(target, os.W_OK):
+                    raise InputError(f"cannot write {path}: it is write-protected")
+                if options.data not in (None, "-") and target.samefile(options.data):
+                    raise InputError(f"cannot write {path}: it is the {kind} to train on")
+            # Models are written beside their final name, under one about as long as this.
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name,
+                                             suffix=".tmp"):
+                pass
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _build(options: argparse.Namespace, parts: Split) -> CharacterModel:
-    from rnncore.text.character import build_model
-
-    if options.dropout and options.layers == 1:
+def _build(options: argparse.Namespace, build: Callable[..., Any], data: Any, *, layers: int,
+           hidden: int) -> Any:
+    """Build a model for data, of the sizes given here unless the options have others."""
+    layers = options.layers or layers
+    hidden = options.hidden or hidden
+    if options.dropout and layers == 1:
         raise InputError("--dropout acts between layers, expected --layers 2 or more")
-    if options.threads is not None:
-        rnncore.set_num_threads(options.threads)
     try:
-        return build_model(
-            parts.vocabulary,
-            cell=options.cell,
-            layers=options.layers,
-            hidden=options.hidden,
-            dropout=options.dropout,
-            seed=options.seed,
-        )
+        model = build(data, cell=options.cell, layers=layers, hidden=hidden,
+                      dropout=options.dropout, seed=options.seed)
     except (MemoryError, OverflowError, ValueError) as error:
-        size = f"--layers {options.layers} --hidden {options.hidden}"
         reason = str(error) or "not enough memory"
-        raise InputError(f"cannot build a model of {size}: {reason}") from None
+        raise InputError(f"cannot build a model of --layers {layers} --hidden {hidden}:"
+                         f" {reason}") from None
+    recipe(options).options(model.network, updates=1)  # refuses what does not go together
+    return model
 
 
 def _describe(corpus: Corpus, parts: Split, model: CharacterModel, plan: Plan) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from rnncore.data import Data, arrange
+from rnncore.layers.checks import check_count
+from rnncore.segments import outputs
 
 if TYPE_CHECKING:
     from rnncore.model import Model
-    from rnncore.network import State
 
 # Elements of outputs that are kept at a time: 16 MB in float32.
 _KEPT = 2**22
@@ -26,7 +28,7 @@ class Evaluation(NamedTuple):
         The share of steps (or sequences) whose integer class has the largest output; for
         "bernoulli" the share of elements on their side of 1/2; None for other targets.
     counted : int
-        How many steps (or sequences) counted.
+        How many steps (or sequences) counted: those whose weight is above 0.
     """
 
     loss: float
@@ -72,20 +74,20 @@ def evaluate(model: Model, data: Any, *, batch_size: int = 32) -> Evaluation:
 
 def evaluate_arranged(model: Model, data: Data, batch_size: int) -> Evaluation:
     """`evaluate` of data that have been checked."""
-    loss, count, correct, has_accuracy = 0.0, 0, 0.0, True
+    loss, total, count, correct, has_accuracy = 0.0, 0.0, 0, 0.0, True
     for batch in data.batches(batch_size, None):
-        state: State | None = None
-        for piece in batch.pieces(_steps_at_a_time(model, batch_size)):
-            y, state = model.run(piece.x, model.states(state), piece.lengths, infer=True)
-            valid = piece.valid()
+        steps = _steps_at_a_time(model, batch_size)
+        for piece, y, _ in outputs(model, batch, model.states(None), steps):
+            valid = piece.weights()
             weights = model.loss.weights(y.shape, valid, "sum")
             loss += model.loss.value(y, piece.target, weights)
-            count += int(weights.sum())
+            total += float(weights.sum())
+            count += int(np.count_nonzero(weights))
             right = model.loss.correct(y, piece.target, valid)
             has_accuracy = has_accuracy and right is not None
             correct += right or 0.0
-    if model.reduction == "mean":
-        loss /= max(count * (model.output_size if model.loss.per_element else 1), 1)
+    if model.reduction == "mean" and total > 0:
+        loss /= total * (model.output_size if model.loss.per_element else 1)
     return Evaluation(loss, correct / count if has_accuracy and count else None, count)
 
 
@@ -94,11 +96,11 @@ def _steps_at_a_time(model: Model, batch_size: int) -> int | None:
     return max(1, _KEPT // (model.output_size * batch_size)) if model.carries else None
 
 
-def check_count(name: str, value: Any, at_least: int = 1) -> None:
-    """Refuse what is not an integer, or too small."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected an integer") from None
-    if number < at_least:
-        raise ValueError(f"{name} is {value}, expected at least {at_least}")
+def check_pieces(model: Model, name: str, steps: int | None) -> None:
+    """Refuse a number of steps to a piece that is none, or of a model that has no pieces."""
+    if steps is None:
+        return
+    check_count(name, steps)
+    if not model.carries:
+        raise ValueError(f"{name} is {steps}, expected None for a model with Last or a "
+                         "bidirectional layer: its steps cannot be run in pieces")

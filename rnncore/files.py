@@ -67,15 +67,19 @@ def save(model: Model, path: Path, metadata: Mapping[str, str] | None = None) ->
             raise TypeError(f"metadata[{name!r}] is {value!r}, expected a str under a str")
         if name == _KEY:
             raise ValueError(f"metadata has the name {_KEY!r}, which the model itself takes")
-    architecture = {
+    entries[_KEY] = json.dumps(architecture(model))
+    write_atomically(path, to_bytes(dict(model.tensors.items()), entries))
+
+
+def architecture(model: Model) -> dict[str, Any]:
+    """What a model is but for its parameters, ready for JSON."""
+    return {
         "format": FORMAT,
         "layers": [layer.config() for layer in model.layers],
         "loss": model.loss.name,
         "reduction": model.reduction,
         "batch_first": model.batch_first,
     }
-    entries[_KEY] = json.dumps(architecture)
-    write_atomically(path, to_bytes(dict(model.tensors.items()), entries))
 
 
 def load(path: Path, loss: str | LossFunction | Loss | None = None) -> Model:
@@ -99,13 +103,13 @@ def load(path: Path, loss: str | LossFunction | Loss | None = None) -> Model:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    architecture = _architecture(path)
+    saved = _architecture(path)
     try:
         tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a valid safetensors file: {error}") from None
     try:
-        model = _build(architecture, loss)
+        model = _build(saved, loss)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError) as error:
         message = error.args[0] if error.args else error
@@ -126,15 +130,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name: value for name, value in _metadata(path).items() if name != _KEY}
 
 
-def _build(architecture: Mapping[str, Any], loss: str | LossFunction | Loss | None) -> Model:
+def _build(saved: Mapping[str, Any], loss: str | LossFunction | Loss | None) -> Model:
     from rnncore.layers import build
     from rnncore.model import Model
 
-    if loss is None and architecture["loss"] == "custom":
+    if loss is None and saved["loss"] == "custom":
         raise ValueError("its loss is a callable, expected it as load(path, loss=...)")
-    layers = [build(config) for config in architecture["layers"]]
-    return Model(layers, architecture["loss"] if loss is None else loss,
-                 reduction=architecture["reduction"], batch_first=architecture["batch_first"])
+    layers = [build(config) for config in saved["layers"]]
+    return Model(layers, saved["loss"] if loss is None else loss,
+                 reduction=saved["reduction"], batch_first=saved["batch_first"])
 
 
 def _architecture(path: Path) -> dict[str, Any]:
@@ -145,14 +149,14 @@ def _architecture(path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         raise ValueError(f"{path} holds no rnncore model, expected metadata under {_KEY!r}")
     try:
-        architecture = json.loads(metadata[_KEY])
-        version = architecture["format"]
+        saved = json.loads(metadata[_KEY])
+        version = saved["format"]
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path} has damaged metadata under {_KEY!r}") from None
     if not isinstance(version, int) or version > FORMAT:
         raise ValueError(f"{path} has format {version}, expected {FORMAT} or lower: it was "
                          "written by a newer rnncore")
-    return dict(architecture)
+    return dict(saved)
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -194,6 +198,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
+            if file.tell() != len(data):
+                raise OSError(errno.EIO, "not all of it was written", os.fspath(path))
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:

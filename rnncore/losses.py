@@ -1,9 +1,9 @@
 """Losses of raw outputs: mean squared error, cross-entropy, Kullback-Leibler, Bernoulli.
 
-A loss is `sum over steps of weight * loss of the step`. The weights, one number per
-step, carry the reduction, the mask and the lengths: 1 / (number of valid steps) for a
-mean, 1 for a sum, and 0 where a step does not count. What lies under a weight of 0 is
-never read, be it NaN.
+A loss is `sum over steps of weight * loss of the step`. The weights, one number per step,
+carry the reduction, the mask and the lengths: the step's own weight (1 unless the mask says
+otherwise), over the sum of all for a mean, and 0 where a step does not count. What lies under
+a weight of 0 is never read, be it NaN.
 
 With z the outputs of one step, t its target and LSE(z) = log sum_k exp(z_k):
 
@@ -13,24 +13,23 @@ With z the outputs of one step, t its target and LSE(z) = log sum_k exp(z_k):
     bernoulli       sum_k max(z_k, 0) - t_k z_k + log(1 + exp(-|z_k|))   sigmoid(z) - t
 
 An integer target of the cross-entropy is the index of the one t_k that is 1. Logarithms
-are natural. Values are summed in float64. Steps are worked off in blocks that stay in
-cache, so that beside the gradient nothing of the size of the outputs is allocated.
+are natural. Values are summed in float64, over time exactly, so that no cut through time
+changes a bit. Steps are worked off in blocks that stay in cache: beside the gradient nothing
+of the size of the outputs is allocated.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rnncore.parameters import Array
+from rnncore.sums import blocks, exact_sum, per_step
 
 LossFunction = Callable[[Array, Array, Array], tuple[float, Array]]
-
-# Elements worked on at a time: 128 KB in float32, a fraction of a second-level cache.
-_BLOCK = 32768
 
 
 class Loss:
@@ -56,25 +55,32 @@ class Loss:
         _check_range(target, (0, shape[-1] - 1) if classes else self.limits, valid)
 
     def weights(self, shape: tuple[int, ...], valid: Array | None, reduction: str) -> Array:
-        """The weights (...) of the steps of outputs of `shape` (..., K), in float64."""
+        """The weights (...), float64, of outputs (..., K); `valid` are the steps' own."""
         weights = np.ones(shape[:-1]) if valid is None else valid.astype(np.float64)
         if reduction == "mean":
-            count = weights.sum() * (shape[-1] if self.per_element else 1)
-            weights /= max(count, 1)  # an empty mean is 0
+            total = weights.sum() * (shape[-1] if self.per_element else 1)
+            weights /= total if total > 0 else 1  # an empty mean is 0
         return weights
 
     def __call__(self, output: Array, target: Array, weights: Array) -> tuple[float, Array]:
         """The value and its gradient for outputs (..., K) and weights (...)."""
+        terms, gradient = self.terms(output, target, weights)
+        return exact_sum(terms), gradient
+
+    def terms(self, output: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+        """What each index of the first axis adds to the value, (T,), and the gradient."""
         gradient = np.empty(output.shape, output.dtype)
-        flat = gradient.reshape(-1, output.shape[-1])
-        value = sum(self._weighted(z, t, w, flat[rows])
-                    for rows, z, t, w in _blocks(output, target, weights))
-        return float(value), gradient
+        flat, losses = gradient.reshape(-1, output.shape[-1]), np.empty(weights.size)
+        for rows, z, t, w in blocks(output, target, weights):
+            losses[rows] = self._weighted(z, t, w, flat[rows])
+        return per_step(losses, weights), gradient
 
     def value(self, output: Array, target: Array, weights: Array) -> float:
         """The value alone."""
-        return float(sum(self._weighted(z, t, w, np.empty_like(z))
-                         for _, z, t, w in _blocks(output, target, weights)))
+        losses = np.empty(weights.size)
+        for rows, z, t, w in blocks(output, target, weights):
+            losses[rows] = self._weighted(z, t, w, np.empty_like(z))
+        return exact_sum(per_step(losses, weights))
 
     def predict(self, output: Array) -> Array:
         """Predictions from raw outputs, which may be overwritten."""
@@ -84,8 +90,8 @@ class Loss:
         """How many steps are predicted right; None where that has no meaning."""
         return None
 
-    def _weighted(self, z: Array, t: Array, w: Array, gradient: Array) -> float:
-        """Fill `gradient` (N, K) of the weighted sum over a block of steps; return the sum."""
+    def _weighted(self, z: Array, t: Array, w: Array, gradient: Array) -> Array:
+        """Fill `gradient` (N, K) of a block of steps; return their weighted losses (N,)."""
         dead = w == 0
         if t.ndim == 1:
             t = np.where(dead, 0, t)  # any class will do, but it must be one
@@ -94,7 +100,8 @@ class Loss:
             losses = self._rows(z, t, w, gradient)
         losses[dead] = 0
         gradient[dead] = 0
-        return float(np.dot(losses, w))
+        losses *= w
+        return losses
 
     def _rows(self, z: Array, t: Array, w: Array, gradient: Array) -> Array:
         """Fill the weighted gradient (N, K); return the unweighted losses (N,), float64."""
@@ -131,7 +138,7 @@ class CrossEntropy(Loss):
         if target.ndim == output.ndim:
             return None
         right = output.argmax(axis=-1) == target
-        return float(np.count_nonzero(right if valid is None else right & valid))
+        return float(np.count_nonzero(right if valid is None else right & (valid > 0)))
 
     def _rows(self, z: Array, t: Array, w: Array, gradient: Array) -> Array:
         np.subtract(z, z.max(axis=1, keepdims=True), out=gradient)
@@ -185,7 +192,7 @@ class Bernoulli(Loss):
     def correct(self, output: Array, target: Array, valid: Array | None) -> float | None:
         """The share of features on their side of 1/2, summed over steps."""
         right = ((output > 0) == (target > 0.5)).mean(axis=-1)
-        return float(np.sum(right, where=True if valid is None else valid))
+        return float(np.sum(right, where=True if valid is None else valid > 0))
 
     def _rows(self, z: Array, t: Array, w: Array, gradient: Array) -> Array:
         np.exp(-np.abs(z), out=gradient)  # e = exp(-|z|), never above 1
@@ -212,13 +219,13 @@ class CustomLoss(Loss):
             steps = ", ".join(map(str, shape[:-1]))
             raise ValueError(f"target has shape {target.shape}, expected ({steps}, ...)")
 
-    def __call__(self, output: Array, target: Array, weights: Array) -> tuple[float, Array]:
+    def terms(self, output: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         value, gradient = self.function(output, target, weights)
         gradient = np.ascontiguousarray(gradient, output.dtype)
         if gradient.shape != output.shape:
             raise ValueError(f"gradient of the loss has shape {gradient.shape}, expected "
                              f"{output.shape}")
-        return float(value), gradient
+        return np.array([value], np.float64), gradient
 
     def value(self, output: Array, target: Array, weights: Array) -> float:
         return self(output, target, weights)[0]
@@ -268,18 +275,6 @@ def _sigmoid_from(e: Array, z: Array) -> None:
     denominator = 1 + e
     np.maximum(e, z >= 0, out=e)  # e is at most 1
     e /= denominator
-
-
-def _blocks(output: Array, target: Array,
-            weights: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
-    """Blocks of steps: their slice, outputs (N, K), targets (N,) or (N, K), weights (N,)."""
-    width = output.shape[-1]
-    z, w = output.reshape(-1, width), weights.reshape(-1)
-    t = target.reshape(-1, width) if target.ndim == output.ndim else target.reshape(-1)
-    step = max(1, _BLOCK // width)
-    for start in range(0, len(z), step):
-        rows = slice(start, start + step)
-        yield rows, z[rows], t[rows], w[rows]
 
 
 def _column(weights: Array, like: Array) -> Array:

@@ -8,12 +8,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 from rnncore import evaluation, files, training
-from rnncore.data import Batch, check_input, make_batch, swapped
+from rnncore.batch import Batch, check_input, make_batch, swapped
+from rnncore.engine.spec import Remedies
 from rnncore.layers import Embedding, Last, Layer, Linear
 from rnncore.losses import Loss, LossFunction, get_loss
 from rnncore.network import Network, State
-from rnncore.optim import clip_norm
+from rnncore.optim import clip_norm, clip_value
 from rnncore.parameters import Array
+from rnncore.remedies import ClipStep, Omega, remedies
+from rnncore.segments import Pass, add_gradient, check_segments
 
 
 class Model(Network):
@@ -158,8 +161,10 @@ class Model(Network):
         return None if dx is None else swapped(dx, self.batch_first and batched), starts
 
     def loss_and_grad(self, x: Any, target: Any, state: State | None = None,
-                      lengths: Any = None, mask: Any = None,
-                      accumulate: bool = False) -> tuple[float, State]:
+                      lengths: Any = None, mask: Any = None, omega: Omega | None = None,
+                      clip_step: ClipStep | float | None = None, accumulate: bool = False, *,
+                      resets: Any = None,
+                      checkpoint_every: int | None = None) -> tuple[float, State]:
         """Run forward and backward; fill `grads` with the gradient of the loss.
 
         Parameters
@@ -170,10 +175,22 @@ class Model(Network):
             Of the shape and dtype of the outputs; for "cross_entropy" also integer classes
             (T, B), for "bernoulli" also integers or booleans. A model with `Last` has one
             target per sequence, (B, K) or (B,).
-        mask : booleans (T, B), or (B,) with `Last`, optional
-            Where the loss counts. It counts neither past the end of a sequence.
+        mask : booleans or floats (T, B), or (B,) with `Last`, optional
+            Where the loss counts, or what it weighs: a mean is sum(w l) / sum(w). It counts
+            neither past the end of a sequence.
+        omega : Omega, optional
+            Add the gradient of this regularizer; `model.omega` then has its value.
+        clip_step : float or ClipStep, optional
+            Clip what is carried from step to step; a number is the threshold of its norm.
         accumulate : bool, default=False
             Whether to add to `grads` in place of replacing them.
+        resets : booleans (T, B), optional
+            True where a row's state is set to zero before that step: the end of a document.
+            No gradient crosses it.
+        checkpoint_every : int, optional
+            Keep the activations of so many steps at a time and compute all others anew from
+            the states between: less memory, one more forward pass, and (but for a few cells,
+            see `rnncore.segments`) the same bits.
 
         Returns
         -------
@@ -187,23 +204,28 @@ class Model(Network):
         TypeError, ValueError
             If something is not of the dtype, shape or range described; nothing was run then.
         """
-        batch = make_batch(self, x, target, lengths, mask)
-        return self.batch_gradient(batch, state, accumulate)[:2]
+        evaluation.check_pieces(self, "checkpoint_every", checkpoint_every)
+        batch = make_batch(self, x, target, lengths, mask, resets)
+        return self.batch_gradient(batch, state, accumulate, checkpoint_every,
+                                   remedies(omega, clip_step))[:2]
 
     def batch_gradient(self, batch: Batch, state: State | None = None,
-                       accumulate: bool = False) -> tuple[float, State, int]:
-        """`loss_and_grad` of a checked batch; also return how many steps counted."""
-        y, ends = self.run(batch.x, self.states(state), batch.lengths)
-        weights = self.loss.weights(y.shape, batch.valid(), self.reduction)
-        loss, dy = self.loss(y, batch.target, weights)
+                       accumulate: bool = False, checkpoint_every: int | None = None,
+                       given: Remedies | None = None) -> Pass:
+        """`loss_and_grad` of a checked batch; also return the weight of what counted."""
+        start = self.states(state)
+        check_segments(batch, checkpoint_every, given)
         if not accumulate:
             self.grads.fill(0)
-        self.run_back(dy, [None] * len(self.layers))
-        return loss, ends, int(np.count_nonzero(weights))
+        return add_gradient(self, batch, start, checkpoint_every, given)
 
     def clip_norm(self, max_norm: float, on_nonfinite: str = "raise") -> float:
         """Clip the gradients in place, return the norm before: see `rnncore.clip_norm`."""
         return clip_norm(self.grads, max_norm, on_nonfinite, self.tensors)
+
+    def clip_value(self, limit: float, on_nonfinite: str = "raise") -> float:
+        """Clip each element in place, return the largest before: see `rnncore.clip_value`."""
+        return clip_value(self.grads, limit, on_nonfinite, self.tensors)
 
     def states(self, state: State | None) -> State:
         """One entry per layer; refuse a list that does not fit the layers."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from fnmatch import fnmatchcase
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from rnncore.engine.spec import Remedies
 from rnncore.layers import Embedding, Last, Layer, Linear
+from rnncore.layers.checks import matching
+from rnncore.layers.recurrent import Recurrent
 from rnncore.parameters import Array, Parameters
+from rnncore.remedies import OmegaValue, total
 
 State = list[Any]  # one entry per layer, None for layers that have no state
 
@@ -53,6 +56,32 @@ class Network:
     def carries(self) -> bool:
         """Whether a sequence can be run in pieces that hand on the state."""
         return self.per_step and not any(n.config().get("bidirectional") for n in self.layers)
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether a forward pass draws dropout masks."""
+        return any(n.training and getattr(n, "dropout", 0) > 0 for n in self.layers)
+
+    def generator_states(self) -> list[Any]:
+        """The states of the generators of the layers' dropout masks."""
+        return [generator.bit_generator.state for generator in self.generators()]
+
+    def restore_generators(self, states: list[Any]) -> None:
+        """Go back to what `generator_states` gave, or leave all as it is for an empty list."""
+        for generator, state in zip(self.generators(), states, strict=bool(states)):
+            generator.bit_generator.state = state
+
+    def generators(self) -> list[np.random.Generator]:
+        """What the layers draw their dropout masks from."""
+        return [layer._rng for layer in self.layers if isinstance(layer, Recurrent)]
+
+    def output_shape(self, x: Array) -> tuple[int, ...]:
+        """The shape (T, B, K) of the outputs for input x, (B, K) with `Last`."""
+        return *self.steps(x)[0 if self.per_step else 1:], self.output_size
+
+    def steps(self, x: Array) -> tuple[int, ...]:
+        """The shape (T, B) or (T,) of the steps of time-major input."""
+        return x.shape if self.takes_symbols else x.shape[:-1]
 
     @property
     def parameters(self) -> Array:
@@ -101,19 +130,12 @@ class Network:
         """
         if not patterns:
             raise ValueError("no pattern came, expected names such as '0.*'")
-        self.frozen |= self._matching(patterns)
+        self.frozen |= set(matching(self.tensors, patterns))
         self._clear_frozen()
 
     def unfreeze(self, *patterns: str) -> None:
         """Train the matching parameters again; without patterns, all."""
-        self.frozen -= self._matching(patterns or ("*",))
-
-    def _matching(self, patterns: tuple[str, ...]) -> set[str]:
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in self.tensors):
-                raise ValueError(f"pattern {pattern!r} matches no parameter, expected to match "
-                                 f"some of {', '.join(self.tensors)}")
-        return {n for n in self.tensors if any(fnmatchcase(n, p) for p in patterns)}
+        self.frozen -= set(matching(self.tensors, patterns or ("*",)))
 
     def _clear_frozen(self) -> None:
         for name in self.frozen:
@@ -146,16 +168,23 @@ class Network:
         return y, ends
 
     def run_back(self, dy: Array, dstate: State,
-                 input_grad: bool = False) -> tuple[Array | None, State]:
+                 input_grad: bool = False,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """Add to the gradients; go back no further than there is something to train."""
         dx: Array | None = None
         starts: State = [None] * len(self.layers)
         lowest = 0 if input_grad else self._lowest_trained()
         for i in reversed(range(lowest, len(self.layers))):
-            dx, starts[i] = self.layers[i].backward(dy, dstate[i], input_grad or i > lowest)
+            dx, starts[i] = self.layers[i].backward(dy, dstate[i], input_grad or i > lowest,
+                                                   remedies)
             dy = dy if dx is None else dx
         self._clear_frozen()
         return dx if input_grad else None, starts
+
+    @property
+    def omega(self) -> OmegaValue:
+        """What the last backward pass found of Omega, in all layers together."""
+        return total([part for layer in self.layers for part in layer.omega])
 
     def _lowest_trained(self) -> int:
         trained = (int(n.split(".")[0]) for n in self.tensors if n not in self.frozen)

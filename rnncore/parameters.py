@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 from collections.abc import Iterator, Mapping
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from rnncore.interrupts import uninterrupted
 
 Array = npt.NDArray[Any]
 
@@ -269,27 +268,3 @@ class Parameters:
             raise ValueError(f"{name} has {bad} of {array.size} values that are not finite "
                              f"in {self.dtype}")
         return array
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of a `with` block, so that a write is whole."""
-    with _deferred(signal.SIGINT), _deferred(signal.SIGTERM):
-        yield
-
-
-@contextlib.contextmanager
-def _deferred(number: int) -> Iterator[None]:
-    """Call the Python handler of a signal at the end of the block, if the signal came."""
-    handler = signal.getsignal(number)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # signals reach the main thread alone, and what Python does not handle is final
-        return
-    frames: list[FrameType | None] = []
-    signal.signal(number, lambda _, frame: frames.append(frame))
-    try:
-        yield
-    finally:
-        signal.signal(number, handler)
-        if frames:
-            handler(number, frames[-1])

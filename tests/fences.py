@@ -13,6 +13,8 @@ from unittest import mock
 
 import numpy as np
 
+from rnncore.engine.memory import Workspaces
+
 PAGE = mmap.PAGESIZE
 PROT_NONE = 0
 LINE = 64  # bytes: the engine asks for one more line than it needs and aligns within
@@ -68,5 +70,12 @@ def poisoned(behind=True):
     def clear(shape, dtype=float):
         return _workspace(shape, 0, behind) if dtype is np.uint8 else zeros(shape, dtype)
 
-    with mock.patch.multiple(np, empty=poison, zeros=clear):
+    def take(pool, size):
+        return np.empty(size, np.uint8)  # never what another pass has left
+
+    with (
+        mock.patch.multiple(np, empty=poison, zeros=clear),
+        mock.patch.object(Workspaces, "take", take),
+        mock.patch.object(Workspaces, "give", lambda pool, *memory: None),
+    ):
         yield

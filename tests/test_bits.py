@@ -32,7 +32,7 @@ from problems import (
 )
 
 import rnncore as rc
-from rnncore.engine.gradient import global_norm, scale
+from rnncore.engine.flat import global_norm, scale
 from rnncore.engine.plan import available_isas
 from rnncore.engine.spec import use
 

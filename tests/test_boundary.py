@@ -16,7 +16,7 @@ import pytest
 from problems import parts, same_bits
 
 import rnncore as rc
-from rnncore.engine.gradient import global_norm, scale
+from rnncore.engine.flat import global_norm, scale
 from rnncore.engine.plan import activate
 from rnncore.engine.spec import use
 

@@ -21,7 +21,8 @@ from problems import (
 )
 
 import rnncore as rc
-from rnncore.engine.gradient import global_norm, scale
+from rnncore.engine.flat import global_norm, scale
+from rnncore.engine.memory import Workspaces
 from rnncore.engine.spec import use
 
 
@@ -91,7 +92,11 @@ def test_without_memory_nothing_changes(calls_before):
             raise MemoryError("none left")
         return empty(*args, **kwargs)
 
-    with mock.patch.object(np, "empty", failing), pytest.raises(MemoryError, match="none left"):
+    with (
+        mock.patch.object(np, "empty", failing),
+        mock.patch.object(Workspaces, "take", lambda pool, size: np.empty(size, np.uint8)),
+        pytest.raises(MemoryError, match="none left"),
+    ):
         layer.backward(problem.dy, whole(problem.dstate))
         layer.infer(problem.x, whole(problem.state), problem.lengths)
         layer.forward(problem.x, whole(problem.state), problem.lengths)

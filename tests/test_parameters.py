@@ -8,7 +8,8 @@ import signal
 import numpy as np
 import pytest
 
-from rnncore.parameters import Parameters, uninterrupted
+from rnncore.interrupts import uninterrupted
+from rnncore.parameters import Parameters
 
 SHAPES = {"weight": (2, 3), "bias": (2,)}
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import rnncore as rc
+from rnncore.jobs.cells import CELLS
 from rnncore.text import training
 from rnncore.text.character import (
-    CELLS,
     bits_per_character,
     build_model,
     load_character_model,
@@ -266,7 +266,7 @@ def test_a_first_epoch_cut_short_is_evaluated(model, parts, tmp_path):
 def test_divergence_keeps_the_best(model, parts, tmp_path, monkeypatch):
     clip_norm, calls = model.network.clip_norm, []
 
-    def diverge(max_norm):
+    def diverge(max_norm, on_nonfinite):
         calls.append(max_norm)
         if len(calls) > 8:  # in the second epoch
             raise FloatingPointError("gradient of 1.weight_hh_l0 is not finite")

@@ -1,7 +1,7 @@
 from rnncore.engine.arena cimport Arena
 from rnncore.engine.batch cimport View
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Arrays
+from rnncore.engine.types cimport Arrays, Remedies
 
 # What a backward pass needs beside the run's own arrays.
 cdef struct Buffers:
@@ -10,7 +10,8 @@ cdef struct Buffers:
     void *dx                  # (N, ldx) of the input of a reverse direction
     void *turned              # (N, ldx) the same with time running forwards
 
-cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil
+cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
+                         Arena *arena) noexcept nogil
 cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
                   bint input_grad) except -1 nogil
 cdef void gradients(Run run, Arrays *grads) noexcept nogil

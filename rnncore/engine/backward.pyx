@@ -7,12 +7,13 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
 from rnncore.engine.batch cimport mirror, slot
+from rnncore.engine.flow cimport begin_flow, carve_flow, carve_scratch
 from rnncore.engine.gradient cimport weight_gradients
 from rnncore.engine.product cimport at
 from rnncore.engine.recurrence cimport backward_layer, input_gradient
 from rnncore.engine.run cimport Run
 from rnncore.engine.states cimport Boundary
-from rnncore.engine.types cimport Arrays, Batch, Layer, Tape
+from rnncore.engine.types cimport Arrays, Batch, Flow, Layer, Remedies, Tape
 
 
 cdef Py_ssize_t _stride(Run run) noexcept nogil:
@@ -20,7 +21,8 @@ cdef Py_ssize_t _stride(Run run) noexcept nogil:
     return padded(max(run.plan.layers[0].inputs, run.width), run.plan.layers[0].lanes, run.item)
 
 
-cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil:
+cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
+                         Arena *arena) noexcept nogil:
     cdef Py_ssize_t rows = run.sequences.rows, item = run.item, index
     cdef const Batch *batch = &run.sequences.batch
     cdef const Layer *layer = &run.plan.layers[0]
@@ -28,11 +30,18 @@ cdef void carve_backward(Run run, Buffers *buffers, Arena *arena) noexcept nogil
     cdef Py_ssize_t wide = _stride(run) * item
     cdef Py_ssize_t deep = max(max(layer.inputs, run.width), layer.hidden)
     cdef Tape shared
+    cdef bint watched = remedies != NULL and layer.cell.state[0] != 0
     shared.dy = take(arena, (batch.past * batch.size + rows) * layer.ldh * item)
     shared.dh, shared.dc = take(arena, carried), take(arena, carried)
     shared.drh = take(arena, batch.size * layer.ldh * item)
     shared.sums = take(arena, max(deep * layer.ldz, layer.ldh) * item)
+    memset(&shared.flow, 0, sizeof(Flow))
+    if watched:
+        carve_scratch(layer, batch, remedies, &shared.flow, arena)
     for index in range(run.plan.n_layers * run.plan.directions):
+        run.tapes[index].flow = shared.flow
+        if watched:
+            carve_flow(layer, batch, &run.tapes[index].flow, arena)
         run.tapes[index].dy, run.tapes[index].dh = shared.dy, shared.dh
         run.tapes[index].dc, run.tapes[index].drh = shared.dc, shared.drh
         run.tapes[index].sums = shared.sums
@@ -53,6 +62,8 @@ cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
     memset(tape.dh, 0, carried)
     memset(tape.dc, 0, carried)
     memset(tape.drh, 0, batch.size * layer.ldh * run.item)
+    if tape.flow.remedies != NULL:
+        begin_flow(layer, batch, &tape.flow)
     if direction == 1:
         mirror(batch, run.item, above, stride, dy, layer.ldh, n, layer.ldh)
         return

@@ -1,32 +1,21 @@
-"""Weight gradients, and what is done with a flat array of them: its norm and its scale.
+"""Weight gradients.
 
 Every element of a weight gradient is one chain of fused multiply-adds over the rows from the
 last step to the first, starting from the value in `grads`: chunks and threads do not change
 its bits.
 """
 
-import math
-
-import numpy
-
 from libc.string cimport memset
 
 from rnncore.engine.batch cimport slot
-from rnncore.engine.plan cimport kernels_of
 from rnncore.engine.product cimport at, gradient_product
 from rnncore.engine.recurrence cimport parts_of
 from rnncore.engine.states cimport step_row
 from rnncore.engine.types cimport (
-    Arrays, Batch, Layer, Matrix, Tape, rnn_kernels, rnn_matrix, rnn_unit,
+    BLEND, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
 )
 
-from rnncore.engine.plan import current_isa
-
-cdef enum:
-    ROWS = 256             # rows of dZ and of the other operand that stay in cache together
-
-
-# One layer's weight gradients, to be summed by one or more threads, each for panels of its own.
+# One layer's weight gradients, to be summed by one or more threads, each for its own panels.
 cdef struct Sums:
     const Layer *layer
     const Batch *batch
@@ -34,19 +23,55 @@ cdef struct Sums:
     Arrays *grads
 
 
+# One thread's panels, and its scratch for what Omega adds to an operand.
 cdef struct Panels:
     Py_ssize_t first, count
+    void *scratch
 
 
-cdef void _accumulate(const Layer *layer, const Matrix *w, const Panels *part, Py_ssize_t rows,
-                      const void *a, Py_ssize_t lda, const void *dz, void *sums) noexcept nogil:
-    """sums += a' dz over consecutive rows, the last ones first."""
-    cdef Py_ssize_t count
+# The states that meet the rows of dZ: those of `back` steps earlier, or with back = 0 one row
+# for each row of dZ. To each, weight[row] * kept[row] is added, row counting those of dZ.
+cdef struct Operand:
+    const void *rows
+    Py_ssize_t stride, back
+    const void *kept          # (N, ldh), or NULL
+    const double *weight      # (N)
+
+
+cdef inline Operand _operand(const void *rows, Py_ssize_t stride,
+                             Py_ssize_t back) noexcept nogil:
+    cdef Operand a
+    a.rows, a.stride, a.back, a.kept, a.weight = rows, stride, back, NULL, NULL
+    return a
+
+
+cdef const void *_blended(const Layer *layer, const Panels *part, const Operand *a,
+                          const void *rows, Py_ssize_t row, Py_ssize_t count,
+                          Py_ssize_t *stride) noexcept nogil:
+    """Some rows of an operand, with what Omega adds to them; `row` is the first of dZ."""
+    stride[0] = a.stride
+    if a.kept == NULL:
+        return rows
+    stride[0] = layer.ldh
+    layer.kernels.blend(count, layer.hidden, rows, a.stride, at(a.kept, row * layer.ldh, layer),
+                        layer.ldh, a.weight + row, part.scratch)
+    return part.scratch
+
+
+cdef void _accumulate(const Layer *layer, const Matrix *w, const Panels *part,
+                      const Operand *a, const void *states, const void *dz, Py_ssize_t row,
+                      Py_ssize_t rows, void *sums) noexcept nogil:
+    """sums += states' dZ over consecutive rows of both, the last ones first; dZ's first is
+    `row`."""
+    cdef Py_ssize_t count, stride = 0
+    cdef const void *left
     while rows > 0:
-        count = min(rows, ROWS)
+        count = min(rows, BLEND)
         rows -= count
-        gradient_product(layer, w, part.first, part.count, count, at(a, rows * lda, layer), lda,
-                         at(dz, rows * layer.ldz, layer), sums)
+        left = _blended(layer, part, a, at(states, rows * a.stride, layer), row + rows, count,
+                        &stride)
+        gradient_product(layer, w, part.first, part.count, count, left, stride,
+                         at(dz, (row + rows) * layer.ldz, layer), sums)
 
 
 cdef Py_ssize_t _stretch(const Batch *batch, Py_ssize_t t, Py_ssize_t back) noexcept nogil:
@@ -71,23 +96,23 @@ cdef rnn_matrix _open(const Layer *layer, const Panels *part, const rnn_matrix *
     return mine
 
 
-cdef void _matrix_gradient(const Sums *s, const Panels *part, const Matrix *w, const void *a,
-                           Py_ssize_t lda, Py_ssize_t back, void *grad) noexcept nogil:
-    """grad += dZ' a, where step t of dZ meets step t - back of the states a; back = 0: a has
-    one row for each of dZ."""
+cdef void _matrix_gradient(const Sums *s, const Panels *part, const Matrix *w, const Operand *a,
+                           void *grad) noexcept nogil:
+    """grad += dZ' a."""
     cdef const Layer *layer = s.layer
-    cdef Py_ssize_t end = s.batch.steps, first
+    cdef Py_ssize_t end = s.batch.steps, first, row
     cdef const void *dz = at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz, layer)
     cdef void *sums = s.tape.sums
     cdef rnn_matrix mine = _open(layer, part, &w.shape, w.first, grad, sums)
-    if back == 0:
-        _accumulate(layer, w, part, s.batch.offset[end], a, lda, dz, sums)
+    if a.back == 0:
+        _accumulate(layer, w, part, a, a.rows, dz, 0, s.batch.offset[end], sums)
         end = 0
     while end > 0:
-        first = _stretch(s.batch, end - 1, back)
-        _accumulate(layer, w, part, s.batch.offset[end] - s.batch.offset[first],
-                    at(a, slot(s.batch, first - back) * lda, layer), lda,
-                    at(dz, s.batch.offset[first] * layer.ldz, layer), sums)
+        first = _stretch(s.batch, end - 1, a.back)
+        row = s.batch.offset[first]
+        _accumulate(layer, w, part, a,
+                    at(a.rows, slot(s.batch, first - a.back) * a.stride, layer), dz, row,
+                    s.batch.offset[end] - row, sums)
         end = first
     layer.kernels.from_panels(&mine, grad, at(sums, w.first * layer.lanes, layer),
                               layer.blocks * layer.lanes, layer.ldz)
@@ -109,47 +134,81 @@ cdef void _bias_gradient(const Sums *s, const Panels *part, const rnn_matrix *sh
 
 
 cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit,
-                         void *grad) noexcept nogil:
-    """grad += column sums of dZ[block] * state, summed in block 0 of the panels."""
+                         const Operand *a, void *grad) noexcept nogil:
+    """grad += column sums of dZ[block] * a, summed in block 0 of the panels."""
     cdef const Layer *layer = s.layer
-    cdef Py_ssize_t t, back = layer.lag if unit.previous else 0
-    cdef Py_ssize_t width = layer.blocks * layer.lanes
-    cdef const void *state = s.tape.c if unit.state == c'c' else s.tape.h
+    cdef Py_ssize_t width = layer.blocks * layer.lanes, stride = 0, t, row, rows, count
+    cdef const void *states
     cdef rnn_matrix shape = layer.bias_x, mine
     shape.count, shape.row_block[0] = 1, 0
     mine = _open(layer, part, &shape, 0, grad, s.tape.sums)
     for t in range(s.batch.steps - 1, -1, -1):
-        layer.kernels.unit_gradient(
-            s.batch.live[t], part.count, width,
-            at(s.tape.z, step_row(layer, s.batch, t) * layer.ldz + part.first * width
-               + unit.block * layer.lanes, layer), layer.ldz,
-            at(state, slot(s.batch, t - back) * layer.ldh + part.first * layer.lanes, layer),
-            layer.ldh, at(s.tape.sums, part.first * width, layer))
+        rows = s.batch.live[t]
+        while rows > 0:
+            count = min(rows, BLEND)
+            rows -= count
+            row = s.batch.offset[t] + rows
+            states = at(a.rows, (slot(s.batch, t - a.back) + rows) * a.stride, layer)
+            states = _blended(layer, part, a, states, row, count, &stride)
+            layer.kernels.unit_gradient(
+                count, part.count, width,
+                at(s.tape.z, (step_row(layer, s.batch, 0) + row) * layer.ldz
+                   + part.first * width + unit.block * layer.lanes, layer), layer.ldz,
+                at(states, part.first * layer.lanes, layer), stride,
+                at(s.tape.sums, part.first * width, layer))
     layer.kernels.from_panels(&mine, grad, s.tape.sums, width, layer.ldz)
+
+
+cdef void _matrices(const Sums *s, const Panels *part) noexcept nogil:
+    cdef const Layer *layer = s.layer
+    cdef const void *fed = s.tape.c if layer.cell.fed == c'c' else s.tape.h
+    cdef const Flow *flow = &s.tape.flow
+    cdef bint omega = flow.remedies != NULL and flow.remedies.omega
+    cdef Py_ssize_t n = s.batch.offset[s.batch.steps], i
+    cdef Operand a = _operand(s.tape.x, s.tape.ldx, 0)
+    _matrix_gradient(s, part, &layer.x, &a, s.grads.weight_x)
+    for i in range(layer.n_taps if layer.cell.fed else 0):
+        a = _operand(fed, layer.ldh, layer.taps[i])
+        if omega:
+            a.kept, a.weight = at(flow.kept, i * n * layer.ldh, layer), flow.z + i * n
+        _matrix_gradient(s, part, &layer.h[i], &a, s.grads.weight_h[i])
+    if layer.cell.n_stages > 1:
+        a = _operand(s.tape.rh, layer.ldh, 0)
+        if omega:
+            a.kept, a.weight = flow.reset, flow.z
+        _matrix_gradient(s, part, &layer.reset, &a, s.grads.weight_h[0])
+
+
+cdef void _units(const Sums *s, const Panels *part) noexcept nogil:
+    """Per-unit weights. Omega concerns one that carries the state alone, as IndRNN's, and not
+    those beside a matrix, peepholes."""
+    cdef const Layer *layer = s.layer
+    cdef const rnn_unit *unit
+    cdef Operand a
+    cdef Py_ssize_t i
+    for i in range(layer.cell.n_units):
+        unit = &layer.cell.unit[i]
+        a = _operand(s.tape.c if unit.state == c'c' else s.tape.h, layer.ldh,
+                     layer.lag if unit.previous else 0)
+        if not layer.cell.fed and s.tape.flow.remedies != NULL and s.tape.flow.remedies.omega:
+            a.kept, a.weight = s.tape.flow.kept, s.tape.flow.z
+        _unit_gradient(s, part, unit, &a, at(s.grads.unit, i * layer.hidden, layer))
 
 
 cdef void _gradient_part(void *context, int part, int parts) noexcept nogil:
     """All gradients of the units of some panels."""
     cdef const Sums *s = <const Sums *> context
     cdef const Layer *layer = s.layer
-    cdef const void *fed = s.tape.c if layer.cell.fed == c'c' else s.tape.h
     cdef Panels mine
-    cdef Py_ssize_t i
     mine.first = layer.panels * part // parts
     mine.count = layer.panels * (part + 1) // parts - mine.first
+    mine.scratch = at(s.tape.flow.sums, part * BLEND * layer.ldh, layer)
     if mine.count == 0:
         return
-    _matrix_gradient(s, &mine, &layer.x, s.tape.x, s.tape.ldx, 0, s.grads.weight_x)
-    if layer.cell.fed:
-        for i in range(layer.n_taps):
-            _matrix_gradient(s, &mine, &layer.h[i], fed, layer.ldh, layer.taps[i],
-                             s.grads.weight_h[i])
-    if layer.cell.n_stages > 1:
-        _matrix_gradient(s, &mine, &layer.reset, s.tape.rh, layer.ldh, 0, s.grads.weight_h[0])
+    _matrices(s, &mine)
     _bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)
     _bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)
-    for i in range(layer.cell.n_units):
-        _unit_gradient(s, &mine, &layer.cell.unit[i], at(s.grads.unit, i * layer.hidden, layer))
+    _units(s, &mine)
 
 
 cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,
@@ -159,58 +218,3 @@ cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,
     s.layer, s.batch, s.tape, s.grads = layer, batch, tape, grads
     layer.kernels.run_parts(_gradient_part, &s, batch.threads if parts_of(layer, batch) > 1
                             else 1)
-
-
-def _flat(array, name):
-    dtype = array.dtype if isinstance(array, numpy.ndarray) else type(array).__name__
-    if dtype not in (numpy.float32, numpy.float64):
-        raise TypeError(f"{name} is {dtype}, expected a float32 or float64 array")
-    if array.ndim != 1 or not array.flags.c_contiguous:
-        raise ValueError(f"{name} has shape {array.shape}, expected one flat contiguous array")
-    return array.view(numpy.uint8)
-
-
-def global_norm(array):
-    """The Euclidean norm of a flat array, accumulated in float64.
-
-    A float32 array of norm 1e30 gives 1e30, a float64 one of norm 1e300 gives 1e300; the bits
-    are the same on every instruction set.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `array` is not a flat contiguous float32 or float64 array.
-    """
-    cdef const unsigned char[::1] view = _flat(array, "array")
-    cdef const rnn_kernels *kernels = kernels_of(current_isa(), array.itemsize)
-    cdef Py_ssize_t n = array.size
-    cdef double squares, scale = 1
-    if n == 0:
-        return 0.0
-    with nogil:
-        squares = kernels.sum_squares(n, &view[0], scale)
-    if 1e-280 < squares < 1e300 or array.itemsize == 4 or not numpy.isfinite(array).all():
-        return math.sqrt(squares)
-    largest = float(numpy.abs(array).max())
-    if largest == 0:
-        return 0.0
-    scale = math.ldexp(1.0, -math.frexp(largest)[1])   # a power of two: exact
-    with nogil:
-        squares = kernels.sum_squares(n, &view[0], scale)
-    return math.sqrt(squares) / scale
-
-
-def scale(array, double factor):
-    """Multiply a flat array by a factor, in place.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `array` is not a flat contiguous float32 or float64 array.
-    """
-    cdef unsigned char[::1] view = _flat(array, "array")
-    cdef const rnn_kernels *kernels = kernels_of(current_isa(), array.itemsize)
-    cdef Py_ssize_t n = array.size
-    if n:
-        with nogil:
-            kernels.scale(n, &view[0], factor)

@@ -8,13 +8,14 @@ from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
+from rnncore.engine.cut cimport Cut, Rows, cut_step, piece
+from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
 from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row, z_at
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
     CHUNK = 1 << 18        # bytes of Z between two looks at the input; half a small L2
-    ROWS = 48              # of a rectangle: its part of Z stays in the first level cache
     LEAST_ROWS = 8         # of a thread: fewer make poor tiles
     LEAST_WORK = 1 << 22   # multiply-adds worth waking a thread for: some 50 us of one core
 
@@ -31,34 +32,6 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
     tape.rh = take(arena, rows * layer.ldh * item) if layer.cell.n_stages > 1 else NULL
 
 
-cdef inline rnn_panel _rectangle(const Layer *layer, const Batch *batch, const Tape *tape,
-                                 Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows,
-                                 Py_ssize_t panel, Py_ssize_t panels) noexcept nogil:
-    """Point at some rows and panels of step t. Fields the cell does not use mean nothing."""
-    cdef rnn_panel p
-    cdef Py_ssize_t unit = panel * layer.lanes
-    cdef Py_ssize_t now = (slot(batch, t) + row) * layer.ldh + unit
-    cdef Py_ssize_t before = (slot(batch, t - layer.lag) + row) * layer.ldh + unit \
-        if t >= 0 and layer.lag else now
-    cdef Py_ssize_t carried = 0
-    cdef Py_ssize_t live = batch.offset[t] - batch.origin + row if t >= 0 else 0
-    if layer.lag:
-        carried = (ring(layer, batch, t) + row) * layer.ldh + unit
-    p.rows, p.panels, p.blocks, p.scale = rows, panels, layer.blocks, layer.scale
-    p.ldz, p.ldh, p.ldx = layer.ldz, layer.ldh, layer.ldx
-    p.z = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz + unit * layer.blocks, layer)
-    p.x = at(tape.x, live * layer.ldx + unit, layer)
-    p.unit = at(layer.unit, unit, layer)
-    p.h_prev, p.c_prev = at(tape.h, before, layer), at(tape.c, before, layer)
-    p.h, p.c, p.y = at(tape.h, now, layer), at(tape.c, now, layer), at(tape.y, now, layer)
-    p.rh = at(tape.rh, live * layer.ldh + unit, layer)
-    p.dy = at(tape.dy, now, layer)
-    p.dh, p.dc = at(tape.dh, carried, layer), at(tape.dc, carried, layer)
-    p.drh = at(tape.drh, row * layer.ldh + unit, layer)
-    p.dx = at(tape.dx, live * layer.ldx + unit, layer)
-    return p
-
-
 # Some steps, to be run by one or more threads, each on rows of its own.
 cdef struct Steps:
     const Layer *layer
@@ -68,43 +41,9 @@ cdef struct Steps:
     Py_ssize_t first, last    # [first, last)
 
 
-cdef struct Rows:
-    Py_ssize_t low, high
-
-
-# How some rows and all panels of one step are cut into rectangles, panels outermost.
-cdef struct Cut:
-    Py_ssize_t low, rows, panels, high, wide, row_cuts, count
-
-
-cdef inline Cut _cut(const Layer *layer, const Rows *part, Py_ssize_t live,
-                     Py_ssize_t vectors) noexcept nogil:
-    """One rectangle for BLAS. Natively a panel at a time: several for a single row, which
-    wants many weights in flight, and two where a panel is one vector."""
-    cdef Cut cut
-    cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
-    cut.panels = layer.panels
-    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 else 2 if vectors == 1 else 1
-    if layer.blas != NULL:
-        cut.high, cut.wide = max(cut.rows, 1), layer.panels
-    cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
-    cut.count = cut.row_cuts * ((layer.panels + cut.wide - 1) // cut.wide)
-    return cut
-
-
-cdef inline rnn_panel _piece(const Layer *layer, const Batch *batch, const Tape *tape,
-                             Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
-                             Py_ssize_t *panel) noexcept nogil:
-    """Rectangle number i of step t, and where it begins."""
-    cdef Py_ssize_t down = i % cut.row_cuts * cut.high
-    row[0], panel[0] = cut.low + down, i // cut.row_cuts * cut.wide
-    return _rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
-                      min(cut.wide, cut.panels - panel[0]))
-
-
 cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
                         Py_ssize_t t) noexcept nogil:
-    cdef Cut cut = _cut(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
+    cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
     cdef Py_ssize_t i, panel = 0, row = 0, tap, past
     cdef int stage
     cdef rnn_panel p
@@ -112,7 +51,7 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, cons
     cdef const void *fed = tape.c if layer.cell.fed == c'c' else tape.h
     for stage in range(layer.cell.n_stages):
         for i in range(cut.count):
-            p = _piece(layer, batch, tape, t, &cut, i, &row, &panel)
+            p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
             z = z_at(layer, batch, tape, t, row)
             if stage == 1:
                 forward_product(layer, &layer.reset, p.rows, panel, p.panels,
@@ -217,21 +156,35 @@ cdef inline void _carry(const Layer *layer, const Batch *batch, Tape *tape, Py_s
                              carried, layer.ldh, carried, layer.ldh)
 
 
+cdef void _watched_products(const Layer *layer, const Batch *batch, Tape *tape,
+                            const Rows *part, Py_ssize_t t) noexcept nogil:
+    """What is carried back to step t, by whole rows for the remedies to look at: the products
+    of all panels come before any of the rest."""
+    cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
+    cdef Py_ssize_t i, panel = 0, row = 0
+    cdef rnn_panel p
+    depart(layer, batch, tape, t, part)
+    for i in range(cut.count if layer.cell.fed else 0):
+        p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
+        _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
+    arrive(layer, batch, tape, t, part)
+
+
 cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
                          Py_ssize_t t) noexcept nogil:
-    cdef Cut cut = _cut(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
+    cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
     cdef Py_ssize_t i, panel = 0, row = 0
     cdef int last = layer.cell.n_stages - 1, stage
     cdef rnn_panel p
     for stage in range(last, -1, -1):
         for i in range(cut.count):
-            p = _piece(layer, batch, tape, t, &cut, i, &row, &panel)
+            p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
             if stage < last:
                 backward_product(layer, &layer.reset, p.rows, panel, p.panels,
                                  z_at(layer, batch, tape, t, row),
                                  layer.zeros, 0, at(tape.drh, row * layer.ldh, layer),
                                  layer.ldh)
-            elif layer.cell.fed:
+            elif layer.cell.fed and tape.flow.remedies == NULL:
                 _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
             if t >= 0 or layer.cell.enters:
                 layer.cell.stage[stage].backward(&p)
@@ -244,7 +197,11 @@ cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
     cdef Rows rows = _rows(s.batch, part, parts)
     cdef Py_ssize_t t
     for t in range(s.last - 1, s.first - 1, -1):
+        if s.tape.flow.remedies != NULL:
+            _watched_products(s.layer, s.batch, s.tape, &rows, t)
         inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
+        if s.tape.flow.remedies != NULL:
+            enter(s.layer, s.batch, s.tape, t, &rows)
         _backward_step(s.layer, s.batch, s.tape, &rows, t)
         if t < 0:
             collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
@@ -264,6 +221,8 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
         layer.kernels.run_parts(_backward_part, &s, parts)
         with gil:
             PyErr_CheckSignals()
+    if tape.flow.remedies != NULL:
+        finish_flow(layer, batch, &tape.flow)
     return 0
 
 

@@ -3,8 +3,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnncore.engine.memory import Workspaces
 from rnncore.engine.plan import Plan
 from rnncore.engine.run import Run as Run
+from rnncore.engine.spec import Remedies
 
 _Array = npt.NDArray[np.floating[Any]]
 _Lengths = npt.NDArray[np.integer[Any]] | None
@@ -16,6 +18,7 @@ def forward(
     state: _States | None,  # (layers * directions, D, B, H) each
     lengths: _Lengths,
     masks: tuple[_Array, ...],  # (T, B, H * directions) for all layers but the last, or ()
+    workspaces: Workspaces,
     threads: int = 1,
     cells: bool = False,
 ) -> tuple[_Array, tuple[_Array, ...], Any, Run]: ...
@@ -25,12 +28,15 @@ def backward(
     dstate: _States | None,
     grads: list[tuple[Any, ...]],  # arrays to add to, ordered as Plan takes the weights
     input_grad: bool,
-) -> tuple[Any, tuple[_Array, ...]]: ...
+    workspaces: Workspaces,
+    remedies: Remedies | None = None,
+) -> tuple[Any, tuple[_Array, ...], list[tuple[float, int, int]]]: ...
 def infer(
     plan: Plan,
     x: _Array,
     state: _States | None,
     lengths: _Lengths,
+    workspaces: Workspaces,
     threads: int = 1,
     out: _Array | None = None,
 ) -> tuple[_Array, tuple[_Array, ...]]: ...

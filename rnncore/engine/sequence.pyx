@@ -2,7 +2,7 @@
 
 Arguments are as the layers check them: x (T, B, I) and dy (T, B, H * directions) with
 contiguous features, states (layers * directions, D, B, H) contiguous, all of the plan's dtype.
-Below this file nothing can fail but Ctrl-C.
+`workspaces` lends the memory of a pass. Below this file nothing can fail but Ctrl-C.
 """
 
 import numpy
@@ -12,11 +12,11 @@ from rnncore.engine.backward cimport Buffers, backward as run_back, carve_backwa
 from rnncore.engine.batch cimport Sequences, View, load, store, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Arrays, Layer
+from rnncore.engine.types cimport Arrays, Layer, Remedies
 
 
-cdef object _memory(Py_ssize_t size):
-    return numpy.empty(size + 64, numpy.uint8)
+cdef enum:
+    LINE = 64                 # bytes of a cache line, at which the memory of a pass begins
 
 
 cdef object _dtype(Plan plan):
@@ -37,7 +37,7 @@ cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except
     return 0
 
 
-def forward(Plan plan, x, tuple state, lengths, masks, int threads=1,
+def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1,
             bint cells=False):
     """Run a batch and keep what `backward` needs.
 
@@ -61,7 +61,7 @@ def forward(Plan plan, x, tuple state, lengths, masks, int threads=1,
     target = view_of(out, item)
     arena.base, arena.used = NULL, 0
     run.carve(&arena)
-    run.memory = _memory(arena.used)
+    run.memory = workspaces.take(arena.used + LINE)
     arena.base, arena.used = aligned(run.memory), 0
     run.carve(&arena)
     mode = plan.layers[0].kernels.enter()
@@ -92,17 +92,48 @@ cdef object _cell_states(Run run):
     return every
 
 
-def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
+cdef const Remedies *_remedies(Remedies *to, given) except? NULL:
+    """`given` as a struct, NULL for None."""
+    if given is None:
+        return NULL
+    to.threshold, to.ratio, to.omega = given.threshold, given.ratio, given.omega
+    to.alpha, to.bound = given.alpha, given.bound
+    to.squared, to.mean = given.squared, given.mean
+    return to
+
+
+cdef list _omega(Run run):
+    """Omega's value, live terms and terms of every layer and direction."""
+    cdef Py_ssize_t index
+    return [(run.tapes[index].flow.value, run.tapes[index].flow.live,
+             run.tapes[index].flow.terms)
+            for index in range(run.plan.n_layers * run.plan.directions)]
+
+
+cdef Arrays *_carve(Run run, Buffers *buffers, const Remedies *remedies, list grads,
+                    Arena *arena) except? NULL:
+    """The memory of a backward pass; point at the gradients of every layer and direction."""
+    cdef Arrays *arrays = <Arrays *> take(arena, len(grads) * sizeof(Arrays))
+    cdef Py_ssize_t index
+    for index in range(len(grads) if arrays != NULL else 0):
+        fill_arrays(&arrays[index], grads[index], run.item)
+    carve_backward(run, buffers, remedies, arena)
+    return arrays
+
+
+def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
+             remedies=None):
     """Add the gradients of a run to `grads`, one tuple of arrays per layer and direction as
     Plan takes them.
 
     Returns
     -------
-    dx (None without input_grad) and the gradients of the initial states. The run is used up.
+    dx (None without input_grad), the gradients of the initial states, and Omega: a list of
+    (value, live terms, terms), one entry per layer and direction. The run is used up.
     """
     cdef Plan plan = run.plan
     cdef Sequences sequences = run.sequences
-    cdef Py_ssize_t index, item = run.item, inputs = plan.layers[0].inputs
+    cdef Py_ssize_t item = run.item, inputs = plan.layers[0].inputs
     cdef Arena arena
     cdef Buffers buffers
     cdef const void *finals[2]
@@ -110,21 +141,19 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
     cdef View source = view_of(dy, item), target
     cdef unsigned mode
     cdef Arrays *arrays
-    initial = _new_states(plan, sequences)
-    dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan)) \
-        if input_grad else None
+    cdef Remedies given
+    cdef const Remedies *wanted = _remedies(&given, remedies)
+    initial, dx = _new_states(plan, sequences), None
+    if input_grad:
+        dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan))
     target = view_of(dx, item) if input_grad else source
     _point(finals, dstate, item)
     _point(initials, initial, item)
     arena.base, arena.used = NULL, 0
-    take(&arena, len(grads) * sizeof(Arrays))
-    carve_backward(run, &buffers, &arena)
-    memory = _memory(arena.used)
+    _carve(run, &buffers, wanted, grads, &arena)
+    memory = workspaces.take(arena.used + LINE)
     arena.base, arena.used = aligned(memory), 0
-    arrays = <Arrays *> take(&arena, len(grads) * sizeof(Arrays))
-    for index in range(len(grads)):
-        fill_arrays(&arrays[index], grads[index], item)
-    carve_backward(run, &buffers, &arena)
+    arrays = _carve(run, &buffers, wanted, grads, &arena)
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
@@ -137,10 +166,11 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad):
                       False)
     finally:
         plan.layers[0].kernels.leave(mode)
-    return dx, initial
+    workspaces.give(memory, run.memory)
+    return dx, initial, _omega(run)
 
 
-def infer(Plan plan, x, tuple state, lengths, int threads=1, out=None):
+def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
     """Run a batch keeping nothing but the output and the final states."""
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
     cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
@@ -163,7 +193,7 @@ def infer(Plan plan, x, tuple state, lengths, int threads=1, out=None):
     copied = 0 if direct else sequences.rows * plan.layers[0].ldx * item
     arena.base, arena.used = NULL, copied
     run.infer(states, <void **> finals, &arena)
-    memory = _memory(arena.used)
+    memory = workspaces.take(arena.used + LINE)
     arena.base, arena.used = aligned(memory), copied
     mode = plan.layers[0].kernels.enter()
     try:
@@ -177,4 +207,5 @@ def infer(Plan plan, x, tuple state, lengths, int threads=1, out=None):
                   target, run.width, False)
     finally:
         plan.layers[0].kernels.leave(mode)
+    workspaces.give(memory)
     return out, final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -36,6 +37,23 @@ class Spec(NamedTuple):
     def width(self, layer: int) -> int:
         """The width of the input of a layer."""
         return self.inputs if layer == 0 else self.hidden * self.directions
+
+
+class Remedies(NamedTuple):
+    """What a backward pass does about the gradient between two steps: see flow.pyx.
+
+    `threshold` and `ratio` are those of per-step clipping; `omega` is whether Omega is wanted,
+    with its weight `alpha`, the smallest squared norm `bound` of a live term, its form and
+    its reduction.
+    """
+
+    threshold: float = math.inf
+    ratio: bool = False
+    omega: bool = False
+    alpha: float = 0.0
+    bound: float = 0.0
+    squared: bool = False
+    mean: bool = True
 
 
 class Choice(NamedTuple):

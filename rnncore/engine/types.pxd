@@ -60,6 +60,14 @@ cdef extern from "../kernels/kernels.h" nogil:
         int count
         int row_block[4]
 
+    ctypedef struct rnn_update:
+        Py_ssize_t n
+        void *w
+        const void *g
+        void *state[2]
+        double lr, decay, beta1, beta2, root, eps
+        int nesterov
+
     ctypedef struct rnn_kernels:
         const char *isa
         Py_ssize_t itemsize, lanes
@@ -77,8 +85,20 @@ cdef extern from "../kernels/kernels.h" nogil:
         void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t panel,
                               const void *z, Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
                               void *sums) noexcept nogil
+        void (*row_squares)(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const void *x,
+                            const void *y, void *copy, double *sums) noexcept nogil
+        void (*blend)(Py_ssize_t rows, Py_ssize_t n, const void *a, Py_ssize_t lda,
+                      const void *z, Py_ssize_t ldz, const double *weight,
+                      void *sum) noexcept nogil
+        Py_ssize_t (*omega_weights)(Py_ssize_t n, double *z, const double *d, double bound,
+                                    int squared, double *total) noexcept nogil
         double (*sum_squares)(Py_ssize_t n, const void *x, double scale) noexcept nogil
+        double (*largest)(Py_ssize_t n, const void *x) noexcept nogil
         void (*scale)(Py_ssize_t n, void *x, double factor) noexcept nogil
+        void (*clamp)(Py_ssize_t n, void *x, double limit) noexcept nogil
+        void (*sgd)(const rnn_update *) noexcept nogil
+        void (*rmsprop)(const rnn_update *) noexcept nogil
+        void (*adam)(const rnn_update *) noexcept nogil
         unsigned (*enter)() noexcept nogil
         void (*leave)(unsigned mode) noexcept nogil
         void (*run_parts)(void (*job)(void *, int, int) noexcept nogil, void *context,
@@ -100,6 +120,7 @@ cdef struct Blas:
 
 cdef enum:
     MAX_TAPS = 16
+    BLEND = 256            # rows of dZ and of the other operand that stay in cache together
 
 
 # One weight matrix, (count * H, K) as the user stores it, packed for one engine.
@@ -154,6 +175,32 @@ cdef struct Batch:
     int threads               # how many may work on it
 
 
+# What is done about a gradient on its way back through time; see flow.pyx.
+cdef struct Remedies:
+    double threshold          # of per-step clipping; inf: none
+    bint ratio                # |z_t| <= threshold |d_t|, in place of |z_t| <= threshold
+    bint omega                # whether Omega is wanted, of which alpha is the weight
+    double alpha, bound
+    bint squared, mean
+
+
+# What the remedies keep of one layer and direction; all arrays are empty without Omega but d,
+# which the ratio needs as well. For each tap, row (t, b) of z and kept is what leaves step t.
+cdef struct Flow:
+    const Remedies *remedies  # NULL: none
+    double *d                 # (N) |d_t|^2
+    double *z                 # (taps, N) |z_t|^2; in the end the weights of `kept`
+    void *kept                # (taps, N, ldh) of z_t what the recurrent matrix is to be given
+    void *reset               # (N, ldh) the same for the matrix of a second stage
+    double *size              # (B) scratch, as the following
+    void *zeros               # (B, ldh)
+    void *turned
+    void *seen
+    void *sums                # (threads, rows of a block, ldh)
+    double value              # Omega
+    Py_ssize_t live, terms    # how many of its terms are not left out, and how many there are
+
+
 # What one layer and direction leaves for its backward pass, and what that pass needs. Arrays
 # of states have D * B rows of initial state before those of the steps.
 cdef struct Tape:
@@ -170,3 +217,4 @@ cdef struct Tape:
     void *drh                 # (B, ldh)
     void *dx                  # (N, the layer's ldx)
     void *sums                # (max(I, H), ldz) weight gradients in panel order
+    Flow flow

@@ -95,6 +95,21 @@ typedef struct rnn_matrix {
     int row_block[RNN_MAX_BLOCKS];
 } rnn_matrix;
 
+/* One step of an optimizer over n elements: see optimize.h. */
+typedef struct rnn_update {
+    ptrdiff_t n;
+    void *w;
+    const void *g;
+    void *state[2];           /* SGD: momentum or NULL; RMSprop: mean of squares, momentum or
+                               * NULL; Adam: both moments */
+    double lr;                /* Adam: lr / (1 - beta1^t) */
+    double decay;             /* how much of w is added to g; Adam: is taken off w */
+    double beta1, beta2;      /* of the momentum or first moment, of the mean of squares */
+    double root;              /* Adam: 1 / sqrt(1 - beta2^t) */
+    double eps;
+    int nesterov;
+} rnn_update;
+
 typedef struct rnn_kernels {
     const char *isa;
     ptrdiff_t itemsize, lanes;
@@ -112,8 +127,19 @@ typedef struct rnn_kernels {
     void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums);
     void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z,
                           ptrdiff_t ldz, const void *state, ptrdiff_t ldh, void *sums);
+    void (*row_squares)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const void *x, const void *y,
+                        void *copy, double *sums);
+    void (*blend)(ptrdiff_t rows, ptrdiff_t n, const void *a, ptrdiff_t lda, const void *z,
+                  ptrdiff_t ldz, const double *weight, void *sum);
+    ptrdiff_t (*omega_weights)(ptrdiff_t n, double *z, const double *d, double bound, int squared,
+                               double *total);
     double (*sum_squares)(ptrdiff_t n, const void *x, double scale);
+    double (*largest)(ptrdiff_t n, const void *x);
     void (*scale)(ptrdiff_t n, void *x, double factor);
+    void (*clamp)(ptrdiff_t n, void *x, double limit);
+    void (*sgd)(const rnn_update *);
+    void (*rmsprop)(const rnn_update *);
+    void (*adam)(const rnn_update *);
     unsigned (*enter)(void);        /* rnn_enter, rnn_leave, rnn_run_parts */
     void (*leave)(unsigned mode);
     void (*run_parts)(void (*job)(void *context, int part, int parts), void *context,

@@ -72,7 +72,7 @@ static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff
     real *restrict sums = sums_;
     for (ptrdiff_t row = rows - 1; row >= 0; row--) {
         const real *restrict z = (const real *)z_ + row * ldz;
-            for (ptrdiff_t i = 0; i < n; i++) sums[i] += z[i];
+        for (ptrdiff_t i = 0; i < n; i++) sums[i] += z[i];
     }
 }
 
@@ -88,30 +88,4 @@ static void FN(unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel,
             vec *sums = (vec *)((real *)sums_ + p * panel);
             *sums = FMA(z, state, *sums);
         }
-}
-
-/* Sum of (scale x)^2 in float64. Sixteen partial sums, whatever the instruction set, so that
- * all of them give the same bits. */
-static double FN(sum_squares)(ptrdiff_t n, const void *x_, double scale)
-{
-    const real *x = x_;
-    double partial[16] = {0}, total = 0;
-    ptrdiff_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-            for (int j = 0; j < 16; j++) {
-            const double v = scale * (double)x[i + j];
-            partial[j] += v * v;
-        }
-    }
-    for (int j = 0; i + j < n; j++)
-        partial[j] += scale * (double)x[i + j] * (scale * (double)x[i + j]);
-    for (int j = 0; j < 16; j++)
-        total += partial[j];
-    return total;
-}
-
-static void FN(scale)(ptrdiff_t n, void *x_, double factor)
-{
-    real *x = x_;
-    for (ptrdiff_t i = 0; i < n; i++) x[i] = (real)(x[i] * factor);
 }

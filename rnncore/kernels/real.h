@@ -69,3 +69,25 @@ ALWAYS_INLINE vec FN(select)(mask where, vec a, vec b)
 {
     return (vec)((where & (mask)a) | (~where & (mask)b));
 }
+
+/* Correctly rounded on every instruction set. */
+ALWAYS_INLINE vec FN(sqrt)(vec x)
+{
+#if defined(__aarch64__) && RNN_BITS == 32
+    return (vec)vsqrtq_f32((float32x4_t)x);
+#elif defined(__aarch64__)
+    return (vec)vsqrtq_f64((float64x2_t)x);
+#elif RNN_BYTES == 64 && RNN_BITS == 32
+    return (vec)_mm512_sqrt_ps((__m512)x);
+#elif RNN_BYTES == 64
+    return (vec)_mm512_sqrt_pd((__m512d)x);
+#elif RNN_BYTES == 32 && RNN_BITS == 32
+    return (vec)_mm256_sqrt_ps((__m256)x);
+#elif RNN_BYTES == 32
+    return (vec)_mm256_sqrt_pd((__m256d)x);
+#else
+    for (int i = 0; i < LANES; i++)
+        x[i] = RNN_BITS == 32 ? __builtin_sqrtf(x[i]) : __builtin_sqrt(x[i]);
+    return x;
+#endif
+}

@@ -1,9 +1,12 @@
 /* table.h - every kernel of one element type and instruction set, and the table of cells. No
  * include guard: isa.h includes it twice. */
 #include "real.h"
+#include "wide.h"
 #include "activations.h"
 #include "tile.h"
 #include "pack.h"
+#include "flow.h"
+#include "optimize.h"
 #include "cells/panel.h"
 #include "cells/rnn.h"
 #include "cells/ugrnn.h"
@@ -34,7 +37,10 @@ const rnn_kernels FN(kernels) = {
     .product = FN(product), .to_panels = FN(to_panels), .from_panels = FN(from_panels),
     .transpose = FN(transpose), .add = FN(add), .multiply = FN(multiply),
     .column_sums = FN(column_sums), .unit_gradient = FN(unit_gradient),
-    .sum_squares = FN(sum_squares), .scale = FN(scale),
+    .row_squares = FN(row_squares), .blend = FN(blend),
+    .omega_weights = FN(omega_weights),
+    .sum_squares = FN(sum_squares), .largest = FN(largest), .scale = FN(scale),
+    .clamp = FN(clamp), .sgd = FN(sgd), .rmsprop = FN(rmsprop), .adam = FN(adam),
     .enter = rnn_enter, .leave = rnn_leave, .run_parts = rnn_run_parts,
     .sigmoid = FN(sigmoid_array), .tanh = FN(tanh_array),
 };

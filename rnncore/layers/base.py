@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from rnncore.engine.spec import Remedies
 from rnncore.parameters import Parameters
 
 Array = npt.NDArray[Any]
@@ -29,6 +30,9 @@ class Layer:
         Whether `forward` drops out.
     input_size, output_size : int or None
         The widths of what comes in and goes out; None where any will do.
+    omega : list of (float, int, int)
+        Omega's value, live terms and terms in the last backward pass, an entry for each layer
+        and direction.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()  # constructor arguments, in order
@@ -38,6 +42,7 @@ class Layer:
         self.training = True
         self.input_size: int | None = None
         self.output_size: int | None = None
+        self.omega: list[tuple[float, int, int]] = []
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
@@ -54,8 +59,8 @@ class Layer:
         """Map x to y and keep what `backward` needs; return y and the final state."""
         raise NotImplementedError
 
-    def backward(self, dy: Array, dstate: State = None,
-                 input_grad: bool = True) -> tuple[Array | None, State]:
+    def backward(self, dy: Array, dstate: State = None, input_grad: bool = True,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """Add to `grads`; return the gradients of x and of the initial state."""
         raise NotImplementedError
 

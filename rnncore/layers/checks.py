@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +26,16 @@ def positive(name: str, value: Any) -> int:
     return int(value)
 
 
+def check_count(name: str, value: Any, at_least: int = 1) -> None:
+    """Refuse what is not an integer, or too small."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected an integer") from None
+    if number < at_least:
+        raise ValueError(f"{name} is {value}, expected at least {at_least}")
+
+
 def flag(name: str, value: Any) -> bool:
     """A checked truth value."""
     if not isinstance(value, (bool, np.bool_)):
@@ -37,6 +49,13 @@ def finite(name: str, value: Any) -> float:
         raise TypeError(f"{name} is {value!r}, expected a number")
     if not math.isfinite(value):
         raise ValueError(f"{name} is {value}, expected a finite number")
+    return float(value)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A checked number of at least 0."""
+    if finite(name, value) < 0:
+        raise ValueError(f"{name} is {value}, expected at least 0")
     return float(value)
 
 
@@ -78,6 +97,16 @@ def increasing_taps(given: Any) -> tuple[int, ...]:
     if len(taps) > LIMIT_TAPS:
         raise ValueError(f"taps has {len(taps)} entries, expected at most {LIMIT_TAPS}")
     return taps
+
+
+def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """The names that match some of the patterns, in their order; each pattern matches some."""
+    names = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"pattern {pattern!r} matches no parameter, expected to match "
+                             f"some of {', '.join(names)}")
+    return [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
 
 
 def share(name: str, value: Any) -> float:

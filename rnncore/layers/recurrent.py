@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from rnncore.engine import plan as engine
 from rnncore.engine import sequence
-from rnncore.engine.spec import Choice, Spec, choice
+from rnncore.engine.memory import Workspaces
+from rnncore.engine.spec import Choice, Remedies, Spec, choice
 from rnncore.engine.threads import get_num_threads
 from rnncore.layers.base import Array, Layer, State
 from rnncore.layers.boundary import Boundary
@@ -66,6 +67,7 @@ class Recurrent(Layer):
         self.input_size, self.output_size = inputs, hidden * self._spec.directions
         self._boundary = Boundary(self.parameters.dtype, self.batch_first, cell.states,
                                   self.num_layers * self._spec.directions, past, hidden)
+        self._workspaces = Workspaces()
         self._plan: engine.Plan | None = None
         self._key: Key | None = None
         self._run: tuple[sequence.Run, tuple[bool, tuple[int, ...]]] | None = None
@@ -115,12 +117,20 @@ class Recurrent(Layer):
         bound = 1 / np.sqrt(self.hidden_size)
         with self.parameters.writable() as flat:
             flat[:] = rng.uniform(-bound, bound, flat.size)
-            for suffix in self._suffixes() if self.bias else ():
-                for gate in self._cell.keep:
-                    flat[self._block(f"bias_ih{suffix}", self._cell.x_rows, gate)] = \
-                        self._cell.forget_bias
-                    if self._cell.two_biases:  # their sum is what matters
-                        flat[self._block(f"bias_hh{suffix}", self._cell.h_rows, gate)] = 0
+            for of_x, of_h in self.keep_biases():
+                flat[of_x], flat[of_h] = self._cell.forget_bias, 0
+
+    def keep_biases(self) -> list[tuple[slice, slice]]:
+        """Where the biases of the gates that keep the state lie in the flat array, in pairs
+        whose sum is what matters: that beside x, and that beside h (empty if there is none).
+        """
+        cell, found = self._cell, []
+        for suffix in self._suffixes() if self.bias else ():
+            for gate in cell.keep:
+                of_x = self._block(f"bias_ih{suffix}", cell.x_rows, gate)
+                found.append((of_x, self._block(f"bias_hh{suffix}", cell.h_rows, gate)
+                              if cell.two_biases else slice(0)))
+        return found
 
     def _block(self, name: str, rows: str, gate: str) -> slice:
         """Where the bias of one gate lies in the flat array."""
@@ -191,15 +201,16 @@ class Recurrent(Layer):
         states = self._boundary.states("state", state, x.shape[1], single)
         y, final, cells, run = sequence.forward(self._packed(), x, states, lengths,
                                                 self._masks(x.shape[0], x.shape[1]),
-                                                get_num_threads(), return_cell_states)
+                                                self._workspaces, get_num_threads(),
+                                                return_cell_states)
         self._run = run, (single, x.shape[:2])
         result = self._boundary.unbatch(y, single), self._boundary.public_state(final, single)
         if return_cell_states:
             return (*result, cells[:, :, 0] if single else cells)
         return result
 
-    def backward(self, dy: Array, dstate: State = None,
-                 input_grad: bool = True) -> tuple[Array | None, State]:
+    def backward(self, dy: Array, dstate: State = None, input_grad: bool = True,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """Add the gradients of the last `forward` to `grads`.
 
         Parameters
@@ -210,6 +221,9 @@ class Recurrent(Layer):
             The gradient with respect to the final state.
         input_grad : bool, default=True
             Whether the gradient of x is wanted.
+        remedies : optional
+            What `rnncore.remedies.remedies` makes of Omega and per-step clipping; `omega` then
+            has what was found.
 
         Returns
         -------
@@ -231,8 +245,9 @@ class Recurrent(Layer):
         dy = self._boundary.gradient(dy, (*shape, self.output_size), single)
         states = self._boundary.states("dstate", dstate, shape[1], single)
         self._run = None
-        dx, initial = sequence.backward(run, dy, states, self._arrays(self.parameters.grad),
-                                        input_grad)
+        dx, initial, self.omega = sequence.backward(
+            run, dy, states, self._arrays(self.parameters.grad), input_grad, self._workspaces,
+            remedies)
         return (self._boundary.unbatch(dx, single) if input_grad else None,
                 self._boundary.public_state(initial, single))
 
@@ -248,7 +263,8 @@ class Recurrent(Layer):
         states = self._boundary.states("state", state, x.shape[1], single)
         target = None if out is None else self._boundary.target(
             out, x, self.output_size, single)
-        y, final = sequence.infer(self._packed(), x, states, lengths, get_num_threads(), target)
+        y, final = sequence.infer(self._packed(), x, states, lengths, self._workspaces,
+                                  get_num_threads(), target)
         return (self._boundary.unbatch(y, single) if out is None else out,
                 self._boundary.public_state(final, single))
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rnncore.engine.spec import Remedies
 from rnncore.layers.base import Array, Layer, State
 from rnncore.layers.checks import (
     float_type,
@@ -80,8 +81,8 @@ class Linear(Recurrent):
         self._shape = shape
         return y.reshape(*shape, self.output_size), None
 
-    def backward(self, dy: Array, dstate: State = None,
-                 input_grad: bool = True) -> tuple[Array | None, State]:
+    def backward(self, dy: Array, dstate: State = None, input_grad: bool = True,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """Add to `grads`; return the gradient of x."""
         no_state(self, dstate, "dstate")
         rows, shape = self._rows("dy", dy, self.output_size)
@@ -154,8 +155,8 @@ class Embedding(Layer):
         self._past = _past_end(lengths, self._x)
         return y, None
 
-    def backward(self, dy: Array, dstate: State = None,
-                 input_grad: bool = True) -> tuple[Array | None, State]:
+    def backward(self, dy: Array, dstate: State = None, input_grad: bool = True,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """Add to `grads`; integers have no gradient."""
         if self._x is None:
             raise RuntimeError("backward without a forward pass before it: each forward pass "
@@ -167,8 +168,9 @@ class Embedding(Layer):
                              f"{(*self._x.shape, self.embedding_dim)}")
         if self._past is not None:
             dy = np.where(self._past[..., None], dy.dtype.type(0), dy)
-        np.add.at(self.parameters.grad("weight"), self._x.reshape(-1),
-                  dy.reshape(-1, self.embedding_dim))
+        # The last step first, as all weight gradients: chunks do not change the bits.
+        np.add.at(self.parameters.grad("weight"), self._x.reshape(-1)[::-1],
+                  dy.reshape(-1, self.embedding_dim)[::-1])
         self._x = None
         return None, None
 
@@ -229,8 +231,8 @@ class Last(Layer):
         self._kept = x.shape, x.dtype, self._ends(x, lengths)
         return y, None
 
-    def backward(self, dy: Array, dstate: State = None,
-                 input_grad: bool = True) -> tuple[Array | None, State]:
+    def backward(self, dy: Array, dstate: State = None, input_grad: bool = True,
+                 remedies: Remedies | None = None) -> tuple[Array | None, State]:
         """The gradient of x: dy at the last valid steps, 0 elsewhere."""
         if self._kept is None:
             raise RuntimeError("backward without a forward pass before it: each forward pass "

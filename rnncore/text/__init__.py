@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from rnncore.jobs import InputError
+from rnncore.jobs.cells import CELLS
+from rnncore.jobs.stop import StopRequest
 from rnncore.text.character import (
-    CELLS,
     CharacterModel,
     bits_per_character,
     build_model,
@@ -13,7 +15,6 @@ from rnncore.text.character import (
 )
 from rnncore.text.corpus import (
     Corpus,
-    InputError,
     Split,
     Vocabulary,
     read_corpus,
@@ -21,7 +22,7 @@ from rnncore.text.corpus import (
     streams,
 )
 from rnncore.text.ngram import witten_bell_bits, witten_bell_probabilities
-from rnncore.text.training import Outcome, Plan, StopRequest, train
+from rnncore.text.training import Outcome, Plan, train
 
 __all__ = [
     "CELLS",

@@ -6,32 +6,18 @@ A file of it is a model file like any other, with the vocabulary in its metadata
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rnncore as rc
 from rnncore.files import read_metadata
-from rnncore.text.corpus import UNKNOWN, InputError, Symbols, Vocabulary
-
-# Names of cells on the command line: the class and its options. IdentityRNN only ever adds to
-# its state, so a carried one grows with the text: it is here to be compared, not to be used.
-CELLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "lstm": ("LSTM", {}),
-    "peephole": ("LSTM", {"peephole": "diagonal"}),
-    "gru": ("GRU", {}),
-    "ugrnn": ("UGRNN", {}),
-    "mingru": ("MinGRU", {}),
-    "intersection": ("IntersectionRNN", {}),
-    "rnn": ("RNN", {}),
-    "pascanu": ("RNN", {"form": "pascanu"}),
-    "indrnn": ("IndRNN", {}),
-    "identity": ("IdentityRNN", {}),
-}
+from rnncore.jobs import InputError
+from rnncore.jobs.cells import input_width, recurrent
+from rnncore.text.corpus import UNKNOWN, Symbols, Vocabulary
 
 EMBEDDING = 64  # width of the embedding: characters need no more, and it costs next to nothing
 METADATA_KEY = "rnncore.vocabulary"
@@ -62,7 +48,7 @@ def build_model(
     vocabulary : Vocabulary
         The characters it reads and predicts, besides UNKNOWN.
     cell : str
-        A name in `CELLS`.
+        A name in `rnncore.jobs.cells.CELLS`.
     layers, hidden : int
         The number of recurrent layers and their width.
     dropout : float
@@ -77,12 +63,9 @@ def build_model(
     >>> logits.shape
     (5, 1, 4)
     """
-    name, options = CELLS[cell]
-    # IntersectionRNN mixes its input into its output, so both have one width.
-    width = hidden if name == "IntersectionRNN" else min(EMBEDDING, hidden)
-    recurrent = getattr(rc, name)(width, hidden, num_layers=layers, dropout=dropout, **options)
-    symbols = len(vocabulary)
-    parts = [rc.Embedding(symbols, width), recurrent, rc.Linear(hidden, symbols)]
+    width, symbols = input_width(cell, min(EMBEDDING, hidden), hidden), len(vocabulary)
+    parts = [rc.Embedding(symbols, width), recurrent(cell, width, hidden, layers, dropout),
+             rc.Linear(hidden, symbols)]
     return CharacterModel(rc.Model(parts, loss="cross_entropy", seed=seed), vocabulary)
 
 
@@ -185,7 +168,7 @@ def load_character_model(path: str | PathLike[str]) -> CharacterModel:
     except ValueError as error:  # its message names the file
         raise InputError(str(error)) from None
     if characters is None:
-        raise InputError(f"{path} holds no vocabulary, expected a file of rnncore train")
+        raise InputError(f"{path} holds no vocabulary, expected a character model")
     expected = network.input_size - 1  # all symbols but UNKNOWN
     if not len(characters) == len(set(characters)) == expected:
         raise InputError(

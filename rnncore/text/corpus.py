@@ -16,16 +16,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rnncore.jobs import InputError
+
 Symbols = npt.NDArray[np.int64]
 
 UNKNOWN = 0  # the symbol of every character outside the vocabulary
 
 # Shorter texts leave fewer than 100 characters to hold out, too few to compare two models by.
 MIN_CHARACTERS = 1000
-
-
-class InputError(ValueError):
-    """What a user gave cannot be used; the message is one line and says why."""
 
 
 @dataclass(frozen=True)

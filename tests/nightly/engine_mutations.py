@@ -7,7 +7,7 @@ that only change how work is cut into pieces, and none of these, which change no
     _carry          `later >= batch.steps` as `>`: nothing lives at step T
     _carry          `living > 0` as `>=`: a product of no rows
     _stretch        conditions that end a stretch too early: more products, same order
-    _gradient_part  `layer.h[i]` as `layer.h[0]`: the matrices of all taps have one shape
+    _matrices       `layer.h[i]` as `layer.h[0]`: the matrices of all taps have one shape
     backward        the row stride of `above` in a residual as that of `below`: equal there
 """
 
@@ -25,7 +25,9 @@ TESTS = (
     "or lstm_cell or plusrnn"
 )
 
-MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
+Mutations = dict[str, list[tuple[str, str, str]]]  # by file: function, old text, new text
+
+MUTATIONS: Mutations = {
     "engine/backward.pyx": [
         ("_enter", "at(above, direction * n, layer)", "above"),
         ("_enter", "memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)", "pass"),
@@ -50,35 +52,37 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("gradients", "range(run.plan.n_layers * run.plan.directions)", "range(1)"),
         ("gradients", "&grads[index]", "&grads[0]"),
     ],
-    "engine/recurrence.pyx": [
-        ("_rectangle", "p.dy = at(tape.dy, now, layer)", "p.dy = at(tape.dy, before, layer)"),
+    "engine/cut.pxd": [
+        ("rectangle", "p.dy = at(tape.dy, now, layer)", "p.dy = at(tape.dy, before, layer)"),
         (
-            "_rectangle",
+            "rectangle",
             "(ring(layer, batch, t) + row) * layer.ldh + unit",
             "(ring(layer, batch, t) + row) * layer.ldh",
         ),
         (
-            "_rectangle",
+            "rectangle",
             "(ring(layer, batch, t) + row) * layer.ldh + unit",
             "ring(layer, batch, t) * layer.ldh + unit",
         ),
         (
-            "_rectangle",
+            "rectangle",
             "(ring(layer, batch, t) + row) * layer.ldh + unit",
             "row * layer.ldh + unit",
         ),
-        ("_rectangle", "row * layer.ldh + unit, layer)", "unit, layer)"),
-        ("_rectangle", "row * layer.ldh + unit, layer)", "row * layer.ldh, layer)"),
+        ("rectangle", "row * layer.ldh + unit, layer)", "unit, layer)"),
+        ("rectangle", "row * layer.ldh + unit, layer)", "row * layer.ldh, layer)"),
         (
-            "_rectangle",
+            "rectangle",
             "p.dx = at(tape.dx, live * layer.ldx + unit, layer)",
             "p.dx = at(tape.dx, live * layer.ldx, layer)",
         ),
         (
-            "_rectangle",
+            "rectangle",
             "p.dx = at(tape.dx, live * layer.ldx + unit, layer)",
             "p.dx = at(tape.dx, unit, layer)",
         ),
+    ],
+    "engine/recurrence.pyx": [
         ("_carry", "tape.dc if layer.cell.fed == c'c' else tape.dh", "tape.dh"),
         ("_carry", "(ring(layer, batch, t) + row)", "ring(layer, batch, t)"),
         ("_carry", "(ring(layer, batch, t) + row)", "row"),
@@ -117,7 +121,7 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
             "at(tape.drh, row * layer.ldh, layer), layer.ldh, at(tape.drh",
         ),
         ("_backward_step", "at(tape.drh, row * layer.ldh, layer)", "tape.drh"),
-        ("_backward_step", "elif layer.cell.fed:", "elif False:"),
+        ("_backward_step", "elif layer.cell.fed and", "elif False and"),
         ("_backward_step", "if t >= 0 or layer.cell.enters:", "if t >= 0:"),
         ("_backward_part", "range(s.last - 1, s.first - 1, -1)", "range(s.first, s.last)"),
         (
@@ -167,8 +171,18 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ("ring", "(t % layer.lag + layer.lag) % layer.lag * batch.size", "0"),
     ],
     "engine/gradient.pyx": [
-        ("_accumulate", "at(a, rows * lda, layer)", "a"),
-        ("_accumulate", "at(dz, rows * layer.ldz, layer)", "dz"),
+        ("_accumulate", "at(states, rows * a.stride, layer)", "states"),
+        ("_accumulate", "at(dz, (row + rows) * layer.ldz, layer)", "dz"),
+        (
+            "_accumulate",
+            "at(dz, (row + rows) * layer.ldz, layer)",
+            "at(dz, row * layer.ldz, layer)",
+        ),
+        (
+            "_accumulate",
+            "at(dz, (row + rows) * layer.ldz, layer)",
+            "at(dz, rows * layer.ldz, layer)",
+        ),
         (
             "_stretch",
             "slot(batch, t - 1 - back) + batch.live[t - 1] == slot(batch, t - back)",
@@ -176,16 +190,12 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ),
         ("_open", "range(shape.depth)", "range(0)"),
         ("_matrix_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
-        ("_matrix_gradient", "if back == 0:", "if back <= 1:"),
-        ("_matrix_gradient", "s.batch.offset[end], a", "s.batch.offset[1], a"),
-        (
-            "_matrix_gradient",
-            "s.batch.offset[end] - s.batch.offset[first]",
-            "s.batch.live[first]",
-        ),
-        ("_matrix_gradient", "slot(s.batch, first - back)", "slot(s.batch, first)"),
-        ("_matrix_gradient", "slot(s.batch, first - back)", "slot(s.batch, first - 1)"),
-        ("_matrix_gradient", "at(dz, s.batch.offset[first] * layer.ldz, layer)", "dz"),
+        ("_matrix_gradient", "if a.back == 0:", "if a.back <= 1:"),
+        ("_matrix_gradient", "s.batch.offset[end], sums", "s.batch.offset[1], sums"),
+        ("_matrix_gradient", "s.batch.offset[end] - row", "s.batch.live[first]"),
+        ("_matrix_gradient", "slot(s.batch, first - a.back)", "slot(s.batch, first)"),
+        ("_matrix_gradient", "slot(s.batch, first - a.back)", "slot(s.batch, first - 1)"),
+        ("_matrix_gradient", ", dz, row,", ", dz, 0,"),
         ("_matrix_gradient", "        end = first", "        end = 0"),
         (
             "_matrix_gradient",
@@ -194,26 +204,27 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
         ),
         ("_bias_gradient", "s.batch.offset[s.batch.steps]", "s.batch.offset[1]"),
         ("_bias_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
-        ("_unit_gradient", "layer.lag if unit.previous else 0", "layer.lag"),
-        ("_unit_gradient", "layer.lag if unit.previous else 0", "1 if unit.previous else 0"),
-        ("_unit_gradient", "s.tape.c if unit.state == c'c' else s.tape.h", "s.tape.h"),
         (
             "_unit_gradient",
             "range(s.batch.steps - 1, -1, -1)",
             "range(s.batch.steps - 1, 0, -1)",
         ),
         ("_unit_gradient", "+ unit.block * layer.lanes", ""),
-        ("_unit_gradient", "slot(s.batch, t - back)", "slot(s.batch, t)"),
-        ("_gradient_part", "s.tape.c if layer.cell.fed == c'c' else s.tape.h", "s.tape.h"),
-        ("_gradient_part", "range(layer.n_taps)", "range(1)"),
-        ("_gradient_part", "layer.taps[i]", "layer.taps[0]"),
-        ("_gradient_part", "s.grads.weight_h[i]", "s.grads.weight_h[0]"),
-        ("_gradient_part", "if layer.cell.n_stages > 1:", "if layer.cell.n_stages > 2:"),
-        ("_gradient_part", "s.tape.rh", "s.tape.h"),
+        ("_unit_gradient", "slot(s.batch, t - a.back)", "slot(s.batch, t)"),
+        ("_unit_gradient", "row = s.batch.offset[t] + rows", "row = rows"),
+        ("_units", "layer.lag if unit.previous else 0", "layer.lag"),
+        ("_units", "layer.lag if unit.previous else 0", "1 if unit.previous else 0"),
+        ("_units", "s.tape.c if unit.state == c'c' else s.tape.h", "s.tape.h"),
+        ("_units", "i * layer.hidden", "0"),
+        ("_matrices", "s.tape.c if layer.cell.fed == c'c' else s.tape.h", "s.tape.h"),
+        ("_matrices", "range(layer.n_taps if", "range(1 if"),
+        ("_matrices", "layer.taps[i]", "layer.taps[0]"),
+        ("_matrices", "s.grads.weight_h[i]", "s.grads.weight_h[0]"),
+        ("_matrices", "if layer.cell.n_stages > 1:", "if layer.cell.n_stages > 2:"),
+        ("_matrices", "s.tape.rh", "s.tape.h"),
         ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)", "pass"),
         ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)", "pass"),
         ("_gradient_part", "&layer.bias_h, s.grads.bias_h", "&layer.bias_x, s.grads.bias_h"),
-        ("_gradient_part", "i * layer.hidden", "0"),
     ],
     "engine/product.pxd": [
         (
@@ -261,22 +272,28 @@ MUTATIONS: dict[str, list[tuple[str, str, str]]] = {
 
 def _function(source: str, name: str) -> tuple[int, int]:
     """Where a C or Cython function begins and ends."""
-    begin = re.search(rf"^(?:cdef|static)\b[^\n]*\b{name}\b\)?\(", source, re.M)
+    begin = re.search(rf"^(?:cdef|static|ALWAYS_INLINE)\b[^\n]*\b{name}\b\)?\(", source, re.M)
     if begin is None:
         raise ValueError(f"no function named {name}")
     end = re.compile(r"^(?=\S)(?!\{)", re.M).search(source, source.index("\n", begin.end()))
     return begin.start(), end.start() if end else len(source)
 
 
-def engine_mutants(root: Path) -> Iterator[Mutant]:
-    """All of them; a text that is not there is an error, so that the list stays true."""
-    for path, mutations in MUTATIONS.items():
+def written_out(root: Path, mutations: Mutations, tests: str) -> Iterator[Mutant]:
+    """Mutants of files under rnncore; a text that is not there is an error, so that the list
+    stays true."""
+    for path, changes in mutations.items():
         source = (root / "rnncore" / path).read_text(encoding="utf-8")
-        for name, old, new in mutations:
+        for name, old, new in changes:
             begin, end = _function(source, name)
             if source.count(old, begin, end) != 1:
                 raise ValueError(
                     f"{old!r} stands {source.count(old, begin, end)} times in {name}"
                 )
             start = source.index(old, begin, end)
-            yield Mutant(f"rnncore/{path}", start, start + len(old), new, name, TESTS)
+            yield Mutant(f"rnncore/{path}", start, start + len(old), new, name, tests)
+
+
+def engine_mutants(root: Path) -> Iterator[Mutant]:
+    """All of them."""
+    return written_out(root, MUTATIONS, TESTS)

@@ -85,11 +85,12 @@ ALWAYS_INLINE void FN(pascanu_forward_)(const rnn_panel *s, vec (*f)(vec))
     }
 }
 
-/* dh is the gradient of f(a); a itself is the state, so its whole gradient is dZ. */
+/* dh is the gradient of f(a); a itself is the state, so its whole gradient is dZ. Not fused: a
+ * sequence cut here, whose pieces hand on the product, has to give the same bits. */
 ALWAYS_INLINE void FN(pascanu_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
-        BLOCK(s, 0) = FMA(UNITS(s, dh), slope(UNITS(s, h)), UNITS(s, dy));
+        BLOCK(s, 0) = UNITS(s, dh) * slope(UNITS(s, h)) + UNITS(s, dy);
         UNITS(s, dh) = (vec){0};
     }
 }

@@ -1,0 +1,73 @@
+"""How the rows and panels of one step are cut into rectangles, and where a rectangle's arrays
+are.
+"""
+
+from rnncore.engine.batch cimport slot
+from rnncore.engine.product cimport at
+from rnncore.engine.states cimport ring, step_row
+from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
+
+cdef enum:
+    ROWS = 48              # of a rectangle: its part of Z stays in the first level cache
+
+
+cdef inline rnn_panel rectangle(const Layer *layer, const Batch *batch, const Tape *tape,
+                                Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows,
+                                Py_ssize_t panel, Py_ssize_t panels) noexcept nogil:
+    """Point at some rows and panels of step t. Fields the cell does not use mean nothing."""
+    cdef rnn_panel p
+    cdef Py_ssize_t unit = panel * layer.lanes
+    cdef Py_ssize_t now = (slot(batch, t) + row) * layer.ldh + unit
+    cdef Py_ssize_t before = (slot(batch, t - layer.lag) + row) * layer.ldh + unit \
+        if t >= 0 and layer.lag else now
+    cdef Py_ssize_t carried = 0
+    cdef Py_ssize_t live = batch.offset[t] - batch.origin + row if t >= 0 else 0
+    if layer.lag:
+        carried = (ring(layer, batch, t) + row) * layer.ldh + unit
+    p.rows, p.panels, p.blocks, p.scale = rows, panels, layer.blocks, layer.scale
+    p.ldz, p.ldh, p.ldx = layer.ldz, layer.ldh, layer.ldx
+    p.z = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz + unit * layer.blocks, layer)
+    p.x = at(tape.x, live * layer.ldx + unit, layer)
+    p.unit = at(layer.unit, unit, layer)
+    p.h_prev, p.c_prev = at(tape.h, before, layer), at(tape.c, before, layer)
+    p.h, p.c, p.y = at(tape.h, now, layer), at(tape.c, now, layer), at(tape.y, now, layer)
+    p.rh = at(tape.rh, live * layer.ldh + unit, layer)
+    p.dy = at(tape.dy, now, layer)
+    p.dh, p.dc = at(tape.dh, carried, layer), at(tape.dc, carried, layer)
+    p.drh = at(tape.drh, row * layer.ldh + unit, layer)
+    p.dx = at(tape.dx, live * layer.ldx + unit, layer)
+    return p
+
+
+cdef struct Rows:
+    Py_ssize_t low, high
+
+
+# How some rows and all panels of one step are cut into rectangles, panels outermost.
+cdef struct Cut:
+    Py_ssize_t low, rows, panels, high, wide, row_cuts, count
+
+
+cdef inline Cut cut_step(const Layer *layer, const Rows *part, Py_ssize_t live,
+                         Py_ssize_t vectors) noexcept nogil:
+    """One rectangle for BLAS. Natively a panel at a time: several for a single row, which
+    wants many weights in flight, and two where a panel is one vector."""
+    cdef Cut cut
+    cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
+    cut.panels = layer.panels
+    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 else 2 if vectors == 1 else 1
+    if layer.blas != NULL:
+        cut.high, cut.wide = max(cut.rows, 1), layer.panels
+    cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
+    cut.count = cut.row_cuts * ((layer.panels + cut.wide - 1) // cut.wide)
+    return cut
+
+
+cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *tape,
+                            Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
+                            Py_ssize_t *panel) noexcept nogil:
+    """Rectangle number i of step t, and where it begins."""
+    cdef Py_ssize_t down = i % cut.row_cuts * cut.high
+    row[0], panel[0] = cut.low + down, i // cut.row_cuts * cut.wide
+    return rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
+                     min(cut.wide, cut.panels - panel[0]))

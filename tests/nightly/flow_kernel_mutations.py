@@ -1,0 +1,76 @@
+"""Mutations of kernels/flow.h: the squares of a row, the weights of Omega, and their use.
+
+Left out, for they change nothing:
+
+    squares         `i + at < n` alone, or 1: what follows n is 0, and no one reads its copy
+"""
+
+from __future__ import annotations
+
+from engine_mutations import Mutations
+
+KERNEL_MUTATIONS: Mutations = {
+    "kernels/flow.h": [
+        ("squares", "at < LANES || i + at < n", "at < LANES"),
+        ("squares", "i < n; i += 16", "i < 16; i += 16"),
+        ("squares", "(x + i + at)", "(x + at)"),
+        ("squares", "(copy + i + at) = v", "(copy + at) = v"),
+        ("squares", "(y + i + at)", "(y + at)"),
+        ("squares", "v += *", "v -= *"),
+        ("squares", "v += *", "v = *"),
+        ("squares", "if (y)", "if (0)"),
+        ("squares", "if (copy)", "if (0)"),
+        ("squares", "FN(wide_fma)(w, w, sums[part])", "w * w"),
+        ("squares", "FN(wide_fma)(w, w, sums[part])", "w + sums[part]"),
+        ("squares", "p[0] + p[4]", "p[0]"),
+        ("squares", "p[2] + p[6]", "p[2]"),
+        ("squares", "p[1] + p[5]", "p[1]"),
+        ("squares", "p[3] + p[7]", "p[3]"),
+        ("squares", "p[0][0] + p[0][1]", "p[0][0]"),
+        ("row_squares", "at += ld", "at += n"),
+        ("row_squares", "row < rows", "row < 1"),
+        ("row_squares", "sums[row] +=", "sums[row] ="),
+        ("row_squares", "sums[row] +=", "sums[0] +="),
+        ("row_squares", "copy + at)", "copy)"),
+        ("row_squares", "x + at, y + at, 0)", "x + at, y, 0)"),
+        ("row_squares", "x + at, y + at, 0)", "x + at, 0, 0)"),
+        ("row_squares", "x + at, 0, 0)", "x, 0, 0)"),
+        ("row_squares", "x + at, 0, copy", "x, 0, copy"),
+        ("blend", "a_ + row * lda", "a_"),
+        ("blend", "z_ + row * ldz", "z_"),
+        ("blend", "sum_ + row * ldz", "sum_"),
+        ("blend", "row < rows", "row < 1"),
+        ("blend", "weight[row]", "weight[0]"),
+        ("blend", "weight[row]", "-weight[row]"),
+        ("blend", "i < n; i += DOUBLES", "i < DOUBLES; i += DOUBLES"),
+        ("blend", "w, FN(widen)(*", "w - w, FN(widen)(*"),
+        ("blend", "FN(widen)(*(const FN(part) *)(a + i))))", "w - w))"),
+        ("omega_weights", "start < n; start", "start < BLOCK; start"),
+        ("omega_weights", "n - start < BLOCK", "n < BLOCK"),
+        ("omega_weights", "d[start + i]", "d[i]"),
+        ("omega_weights", "z[start + i] / y", "z[i] / y"),
+        ("omega_weights", "z[start + i] / y", "z[start + i]"),
+        ("omega_weights", "(squared ? ratio", "(!squared ? ratio"),
+        ("omega_weights", "__builtin_sqrt(ratio)) - 1", "__builtin_sqrt(ratio)) + 1"),
+        ("omega_weights", "__builtin_sqrt(ratio)) - 1", "ratio) - 1"),
+        ("omega_weights", "squared ? 4", "!squared ? 4"),
+        ("omega_weights", "4 * off / y", "2 * off / y"),
+        ("omega_weights", "4 * off / y", "4 * off"),
+        ("omega_weights", "4 * off / y", "4 / y"),
+        ("omega_weights", "2 * off /", "4 * off /"),
+        ("omega_weights", "((off + 1) * y)", "y"),
+        ("omega_weights", "((off + 1) * y)", "(off + 1)"),
+        ("omega_weights", "((off + 1) * y)", "(off * y)"),
+        ("omega_weights", "y >= bound", "y > bound"),
+        ("omega_weights", "y >= bound && ", ""),
+        ("omega_weights", " && y > 0", ""),
+        ("omega_weights", "counts ? off * off : 0", "off * off"),
+        ("omega_weights", "counts ? off * off : 0", "counts ? off : 0"),
+        ("omega_weights", "z[start + i] = counts", "z[i] = counts"),
+        ("omega_weights", "counts && ratio > 0 ?", "ratio > 0 ?"),
+        ("omega_weights", " && ratio > 0 ?", " ?"),
+        ("omega_weights", "live += counts", "live += 1"),
+        ("omega_weights", "*total += terms[i]", "*total = terms[i]"),
+        ("omega_weights", "*total += terms[i]", "*total -= terms[i]"),
+    ],
+}
