@@ -8,7 +8,7 @@ from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport Cut, Rows, cut_step, piece
+from rnncore.engine.cut cimport ROWS, Cut, Rows, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
 from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row, z_at
@@ -227,17 +227,23 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
 
 
 cdef void _input_part(void *context, int part, int parts) noexcept nogil:
-    """dx = dZ W, onto what the cell itself left there."""
+    """dx = dZ W, onto what the cell itself left there; by blocks of rows, whose dZ stays in
+    cache while the weights of every panel meet it."""
     cdef const Steps *s = <const Steps *> context
     cdef const Layer *layer = s.layer
     cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
-    cdef Py_ssize_t rows = s.batch.offset[s.batch.steps]
-    cdef Py_ssize_t low = rows * part // parts, high = rows * (part + 1) // parts
-    cdef void *dx = at(s.tape.dx, low * layer.ldx, layer)
-    backward_product(layer, &layer.x, high - low, 0, panels,
-                     at(s.tape.z, (step_row(layer, s.batch, 0) + low) * layer.ldz, layer),
-                     dx if layer.cell.mixes_input else layer.zeros,
-                     layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
+    cdef Py_ssize_t rows = s.batch.offset[s.batch.steps], high = rows * (part + 1) // parts
+    cdef Py_ssize_t low = rows * part // parts
+    cdef Py_ssize_t most = max(CHUNK // (layer.ldz * layer.itemsize) // ROWS, 1) * ROWS
+    cdef void *dx
+    while low < high:
+        rows = min(most, high - low)
+        dx = at(s.tape.dx, low * layer.ldx, layer)
+        backward_product(layer, &layer.x, rows, 0, panels,
+                         at(s.tape.z, (step_row(layer, s.batch, 0) + low) * layer.ldz, layer),
+                         dx if layer.cell.mixes_input else layer.zeros,
+                         layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
+        low += rows
 
 
 cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
