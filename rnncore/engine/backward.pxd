@@ -12,6 +12,7 @@ cdef struct Buffers:
 
 cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
                          Arena *arena) noexcept nogil
+cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil
 cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
                   bint input_grad) except -1 nogil
 cdef void gradients(Run run, Arrays *grads) noexcept nogil

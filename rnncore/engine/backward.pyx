@@ -6,11 +6,11 @@ Weight gradients come at the very end, so that an interrupted pass leaves `grads
 from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
-from rnncore.engine.batch cimport mirror, slot
+from rnncore.engine.batch cimport View, load, mirror, slot
 from rnncore.engine.flow cimport begin_flow, carve_flow, carve_scratch
 from rnncore.engine.gradient cimport weight_gradients
 from rnncore.engine.product cimport at
-from rnncore.engine.recurrence cimport backward_layer, input_gradient
+from rnncore.engine.recurrence cimport backward_layer
 from rnncore.engine.run cimport Run
 from rnncore.engine.states cimport Boundary
 from rnncore.engine.types cimport Arrays, Batch, Flow, Layer, Remedies, Tape
@@ -28,7 +28,7 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
     cdef const Layer *layer = &run.plan.layers[0]
     cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * item
     cdef Py_ssize_t wide = _stride(run) * item
-    cdef Py_ssize_t deep = max(max(layer.inputs, run.width), layer.hidden)
+    cdef Py_ssize_t deep = max(max(layer.inputs, run.width), max(layer.hidden, 2))
     cdef Tape shared
     cdef bint watched = remedies != NULL and layer.cell.state[0] != 0
     shared.dy = take(arena, (batch.past * batch.size + rows) * layer.ldh * item)
@@ -50,20 +50,36 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
     buffers.turned = take(arena, rows * wide if run.plan.directions > 1 else 0)
 
 
+cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil:
+    """Bring in the gradient of the output: at once to where the last layer reads it, if that
+    layer's output is the output."""
+    cdef Py_ssize_t last = run.plan.n_layers - 1
+    cdef const Layer *layer = &run.plan.layers[last]
+    cdef const Batch *batch = &run.sequences.batch
+    cdef void *rows = buffers.above
+    cdef Py_ssize_t stride = run.strides[last + 1]
+    if not run.composed(last):
+        rows, stride = at(run.tapes[last].dy, slot(batch, 0) * layer.ldh, layer), layer.ldh
+    load(batch, run.item, dy, rows, stride, run.width, stride)
+
+
 cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
                  Py_ssize_t stride, Py_ssize_t direction) noexcept nogil:
-    """Bring dy of one direction into place; clear what is carried, and all padding."""
+    """Bring dy of one direction into place, unless `above` is NULL; clear what is carried, and
+    all padding."""
     cdef const Batch *batch = &run.sequences.batch
     cdef Py_ssize_t row, n = layer.hidden
     cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * run.item
     cdef void *dy = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
-    above = at(above, direction * n, layer)
     memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)
     memset(tape.dh, 0, carried)
     memset(tape.dc, 0, carried)
     memset(tape.drh, 0, batch.size * layer.ldh * run.item)
     if tape.flow.remedies != NULL:
         begin_flow(layer, batch, &tape.flow)
+    if above == NULL:
+        return
+    above = at(above, direction * n, layer)
     if direction == 1:
         mirror(batch, run.item, above, stride, dy, layer.ldh, n, layer.ldh)
         return
@@ -74,18 +90,20 @@ cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
 
 cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
                   bint input_grad) except -1 nogil:
-    """Run all layers back. `above` comes in as the gradient of the output, packed with the row
-    stride of the run's output; on return `below` is that of the input, with the stride of the
-    first layer."""
+    """Run all layers back, the gradient of the output being loaded; on return `below` is that
+    of the input, with the stride of the first layer."""
     cdef Py_ssize_t number, direction, index, row, states
     cdef Py_ssize_t stride = run.strides[run.plan.n_layers]
+    cdef const void *above = buffers.above if run.composed(run.plan.n_layers - 1) else NULL
     cdef const Batch *batch = &run.sequences.batch
     cdef const Layer *layer = run.plan.layers
     cdef Tape *tape
     cdef Boundary boundary
     cdef int letter
+    cdef bint wanted
     for number in range(run.plan.n_layers - 1, -1, -1):
         run.drop(number, buffers.above, stride)
+        wanted = number > 0 or input_grad
         for direction in range(run.plan.directions):
             index = number * run.plan.directions + direction
             layer, tape = &run.plan.layers[index], &run.tapes[index]
@@ -95,22 +113,20 @@ cdef int backward(Run run, Buffers *buffers, const void **finals, void **initial
                     if finals[letter] != NULL else NULL
                 boundary.initial[letter] = at(initials[letter], states, layer)
             tape.dx = buffers.dx if direction else buffers.below
-            _enter(run, layer, tape, buffers.above, stride, direction)
-            backward_layer(layer, batch, tape, &boundary)
-            if number == 0 and not input_grad:
-                continue
-            input_gradient(layer, batch, tape)
-            if direction == 1:
+            _enter(run, layer, tape, above, stride, direction)
+            backward_layer(layer, batch, tape, &boundary, wanted)
+            if direction == 1 and wanted:
                 mirror(batch, run.item, buffers.dx, layer.ldx, buffers.turned, layer.ldx,
                        layer.inputs, layer.inputs)
                 for row in range(run.sequences.rows):
                     layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
                                       at(buffers.turned, row * layer.ldx, layer))
-        if run.adds_input(number):
+        if wanted and run.adds_input(number):
             for row in range(run.sequences.rows):
                 layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
                                   at(buffers.above, row * stride, layer))
         buffers.above, buffers.below, stride = buffers.below, buffers.above, layer.ldx
+        above = buffers.above
     buffers.below = buffers.above
     return 0
 

@@ -50,12 +50,12 @@ cdef struct Cut:
 
 cdef inline Cut cut_step(const Layer *layer, const Rows *part, Py_ssize_t live,
                          Py_ssize_t vectors) noexcept nogil:
-    """One rectangle for BLAS. Natively a panel at a time: several for a single row, which
-    wants many weights in flight, and two where a panel is one vector."""
+    """One rectangle for BLAS. Natively a panel at a time; several for a single row, which
+    wants many weights in flight, and where a panel is one vector."""
     cdef Cut cut
     cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
     cut.panels = layer.panels
-    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 else 2 if vectors == 1 else 1
+    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 or vectors == 1 else 1
     if layer.blas != NULL:
         cut.high, cut.wide = max(cut.rows, 1), layer.panels
     cut.row_cuts = (cut.rows + cut.high - 1) // cut.high

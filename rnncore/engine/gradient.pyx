@@ -118,19 +118,26 @@ cdef void _matrix_gradient(const Sums *s, const Panels *part, const Matrix *w, c
                               layer.blocks * layer.lanes, layer.ldz)
 
 
-cdef void _bias_gradient(const Sums *s, const Panels *part, const rnn_matrix *shape,
-                         void *grad) noexcept nogil:
+cdef void _bias_gradients(const Sums *s, const Panels *part) noexcept nogil:
+    """Both are the column sums of dZ, each onto what it begins with."""
     cdef const Layer *layer = s.layer
     cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = part.first * width
-    cdef rnn_matrix mine
-    if grad == NULL:
+    cdef void *of_x = s.tape.sums
+    cdef void *of_h = at(of_x, layer.ldz, layer)
+    cdef bint two = s.grads.bias_h != NULL
+    cdef rnn_matrix x, h
+    if s.grads.bias_x == NULL:
         return
-    mine = _open(layer, part, shape, 0, grad, s.tape.sums)
+    x = _open(layer, part, &layer.bias_x, 0, s.grads.bias_x, of_x)
+    if two:
+        h = _open(layer, part, &layer.bias_h, 0, s.grads.bias_h, of_h)
     layer.kernels.column_sums(
         s.batch.offset[s.batch.steps], part.count * width,
         at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz + skip, layer), layer.ldz,
-        at(s.tape.sums, skip, layer))
-    layer.kernels.from_panels(&mine, grad, s.tape.sums, width, layer.ldz)
+        at(of_x, skip, layer), at(of_h, skip, layer) if two else NULL)
+    layer.kernels.from_panels(&x, s.grads.bias_x, of_x, width, layer.ldz)
+    if two:
+        layer.kernels.from_panels(&h, s.grads.bias_h, of_h, width, layer.ldz)
 
 
 cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit,
@@ -206,8 +213,7 @@ cdef void _gradient_part(void *context, int part, int parts) noexcept nogil:
     if mine.count == 0:
         return
     _matrices(s, &mine)
-    _bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)
-    _bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)
+    _bias_gradients(s, &mine)
     _units(s, &mine)
 
 

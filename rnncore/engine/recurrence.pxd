@@ -6,7 +6,6 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
                         Arena *arena) noexcept nogil
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
-                        const Boundary *boundary) except -1 nogil
+                        const Boundary *boundary, bint input_gradient) except -1 nogil
 cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil
 cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil
-cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil

@@ -8,10 +8,10 @@ from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport ROWS, Cut, Rows, cut_step, piece
+from rnncore.engine.cut cimport Cut, Rows, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
-from rnncore.engine.states cimport Boundary, collect, inject, ring, step_row, z_at
+from rnncore.engine.states cimport Boundary, collect, inject, ring, z_at
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
@@ -39,6 +39,7 @@ cdef struct Steps:
     Tape *tape
     const Boundary *boundary
     Py_ssize_t first, last    # [first, last)
+    bint input_gradient       # whether the backward pass is to find dx
 
 
 cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
@@ -124,6 +125,7 @@ cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) excep
     cdef int parts = parts_of(layer, batch)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
+    s.input_gradient = False
     if layer.cell.enters and batch.begun == 0:
         s.first = -batch.past
         layer.kernels.run_parts(_forward_part, &s, parts)
@@ -192,10 +194,22 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, con
             return
 
 
+cdef inline void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape,
+                                 Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """dx = dZ W, onto what the cell itself left there, for consecutive packed rows, the first
+    of them a row of step t."""
+    cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
+    cdef void *dx = at(tape.dx, (batch.offset[t] - batch.origin + row) * layer.ldx, layer)
+    backward_product(layer, &layer.x, rows, 0, panels, z_at(layer, batch, tape, t, row),
+                     dx if layer.cell.mixes_input else layer.zeros,
+                     layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
+
+
 cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
+    """The steps, then the gradient of their input while their dZ is in cache."""
     cdef const Steps *s = <const Steps *> context
     cdef Rows rows = _rows(s.batch, part, parts)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t t, first = max(s.first, 0)
     for t in range(s.last - 1, s.first - 1, -1):
         if s.tape.flow.remedies != NULL:
             _watched_products(s.layer, s.batch, s.tape, &rows, t)
@@ -205,17 +219,24 @@ cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
         _backward_step(s.layer, s.batch, s.tape, &rows, t)
         if t < 0:
             collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
+    if s.input_gradient and parts == 1 and first < s.last:
+        _input_gradient(s.layer, s.batch, s.tape, first, 0,
+                        s.batch.offset[s.last] - s.batch.offset[first])
+    for t in range(first, s.last if s.input_gradient and parts > 1 else first):
+        if s.batch.live[t] > rows.low:
+            _input_gradient(s.layer, s.batch, s.tape, t, rows.low,
+                            min(rows.high, s.batch.live[t]) - rows.low)
 
 
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
-                        const Boundary *boundary) except -1 nogil:
-    """Turn the activations in Z into gradients of the pre-activations. dy is in place, the
-    rings are clear."""
-    cdef Py_ssize_t stride = chunk_rows(layer, batch) // max(batch.size, 1) + 1
+                        const Boundary *boundary, bint input_gradient) except -1 nogil:
+    """Turn the activations in Z into gradients of the pre-activations, and find that of the
+    input if it is wanted. dy is in place, the rings are clear."""
+    cdef Py_ssize_t stride = max(chunk_rows(layer, batch) // max(batch.size, 1), 1)
     cdef int parts = parts_of(layer, batch)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary = layer, batch, tape, boundary
-    s.first = batch.steps
+    s.input_gradient, s.first = input_gradient, batch.steps
     while s.first > -batch.past:
         s.last, s.first = s.first, max(s.first - stride, -batch.past)
         layer.kernels.run_parts(_backward_part, &s, parts)
@@ -224,30 +245,3 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
     if tape.flow.remedies != NULL:
         finish_flow(layer, batch, &tape.flow)
     return 0
-
-
-cdef void _input_part(void *context, int part, int parts) noexcept nogil:
-    """dx = dZ W, onto what the cell itself left there; by blocks of rows, whose dZ stays in
-    cache while the weights of every panel meet it."""
-    cdef const Steps *s = <const Steps *> context
-    cdef const Layer *layer = s.layer
-    cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
-    cdef Py_ssize_t rows = s.batch.offset[s.batch.steps], high = rows * (part + 1) // parts
-    cdef Py_ssize_t low = rows * part // parts
-    cdef Py_ssize_t most = max(CHUNK // (layer.ldz * layer.itemsize) // ROWS, 1) * ROWS
-    cdef void *dx
-    while low < high:
-        rows = min(most, high - low)
-        dx = at(s.tape.dx, low * layer.ldx, layer)
-        backward_product(layer, &layer.x, rows, 0, panels,
-                         at(s.tape.z, (step_row(layer, s.batch, 0) + low) * layer.ldz, layer),
-                         dx if layer.cell.mixes_input else layer.zeros,
-                         layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
-        low += rows
-
-
-cdef void input_gradient(const Layer *layer, const Batch *batch, Tape *tape) noexcept nogil:
-    """The gradient of a layer's input, from its dZ."""
-    cdef Steps s
-    s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
-    layer.kernels.run_parts(_input_part, &s, parts_of(layer, batch))

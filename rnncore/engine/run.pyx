@@ -135,15 +135,18 @@ cdef class Run:
                     at(mask.data, t * mask.outer + batch.place[row] * mask.inner, plan))
 
     cdef int infer(self, const void **states, void **finals, Arena *arena) except -1 nogil:
-        """Run all layers keeping no history; the first call only asks for the size."""
+        """Run all layers keeping no history; the first call only asks for the size. The last
+        output may have its place already."""
         cdef Py_ssize_t layer, index, direction, rows = self.sequences.rows, most = 0, begin
         cdef const Batch *batch = &self.sequences.batch
         cdef const Layer *plan
         cdef Tape tape
         cdef void *reversed_x
         cdef void *outputs
+        cdef bint placed = self.inputs[self.plan.n_layers] != NULL
         for layer in range(self.plan.n_layers):
-            self.carve_output(layer, arena)
+            if layer < self.plan.n_layers - 1 or not placed:
+                self.carve_output(layer, arena)
             begin = arena.used
             for direction in range(self.plan.directions):
                 index = layer * self.plan.directions + direction

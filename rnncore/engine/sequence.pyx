@@ -8,7 +8,9 @@ contiguous features, states (layers * directions, D, B, H) contiguous, all of th
 import numpy
 
 from rnncore.engine.arena cimport Arena, aligned, take
-from rnncore.engine.backward cimport Buffers, backward as run_back, carve_backward, gradients
+from rnncore.engine.backward cimport (
+    Buffers, backward as run_back, carve_backward, gradients, load_gradient,
+)
 from rnncore.engine.batch cimport Sequences, View, load, store, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
 from rnncore.engine.run cimport Run
@@ -157,8 +159,7 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
-            load(&sequences.batch, item, source, buffers.above, run.strides[plan.n_layers],
-                 run.width, run.width)
+            load_gradient(run, &buffers, source)
             run_back(run, &buffers, finals, <void **> initials, input_grad)
             gradients(run, arrays)
             if input_grad:
@@ -170,8 +171,14 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     return dx, initial, _omega(run)
 
 
+cdef bint _as_packed(Sequences sequences, const View *array) noexcept:
+    """Whether the rows of an array follow one another as packed rows do."""
+    return sequences.full and array.outer == sequences.batch.size * array.inner
+
+
 def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
-    """Run a batch keeping nothing but the output and the final states."""
+    """Run a batch keeping nothing but the output and the final states. Where they lie as the
+    engine wants them, input and output are not copied."""
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
     cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, ())
@@ -179,9 +186,8 @@ def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=Non
     cdef const void *states[2]
     cdef const void *finals[2]
     cdef View source = view_of(x, item), target
-    cdef Py_ssize_t inputs = plan.layers[0].inputs, copied
-    cdef bint direct = sequences.full and not plan.layers[0].cell.mixes_input and \
-        source.outer == size * source.inner
+    cdef bint direct = _as_packed(sequences, &source) and not plan.layers[0].cell.mixes_input
+    cdef Py_ssize_t copied = 0 if direct else sequences.rows * plan.layers[0].ldx * item
     cdef unsigned mode
     if out is None:
         out = numpy.empty((steps, size, run.width), _dtype(plan))
@@ -190,7 +196,8 @@ def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=Non
     _point(finals, final, item)
     target = view_of(out, item)
     run.inputs[0], run.strides[0] = source.data, source.inner if direct else plan.layers[0].ldx
-    copied = 0 if direct else sequences.rows * plan.layers[0].ldx * item
+    if _as_packed(sequences, &target) and target.inner == run.width:
+        run.inputs[plan.n_layers], run.strides[plan.n_layers] = target.data, run.width
     arena.base, arena.used = NULL, copied
     run.infer(states, <void **> finals, &arena)
     memory = workspaces.take(arena.used + LINE)
@@ -200,11 +207,12 @@ def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=Non
         with nogil:
             if not direct:
                 run.inputs[0] = arena.base
-                load(&sequences.batch, item, source, run.inputs[0], run.strides[0], inputs,
-                     run.strides[0])
+                load(&sequences.batch, item, source, run.inputs[0], run.strides[0],
+                     plan.layers[0].inputs, run.strides[0])
             run.infer(states, <void **> finals, &arena)
-            store(&sequences.batch, item, run.inputs[plan.n_layers], run.strides[plan.n_layers],
-                  target, run.width, False)
+            if run.inputs[plan.n_layers] != target.data:
+                store(&sequences.batch, item, run.inputs[plan.n_layers],
+                      run.strides[plan.n_layers], target, run.width, False)
     finally:
         plan.layers[0].kernels.leave(mode)
     workspaces.give(memory)

@@ -81,7 +81,7 @@ cdef extern from "../kernels/kernels.h" nogil:
         void (*add)(Py_ssize_t n, void *to, const void *by) noexcept nogil
         void (*multiply)(Py_ssize_t n, void *to, const void *by) noexcept nogil
         void (*column_sums)(Py_ssize_t rows, Py_ssize_t n, const void *z, Py_ssize_t ldz,
-                            void *sums) noexcept nogil
+                            void *sums, void *again) noexcept nogil
         void (*unit_gradient)(Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t panel,
                               const void *z, Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
                               void *sums) noexcept nogil
@@ -216,5 +216,5 @@ cdef struct Tape:
     void *dc                  # (lag, B, ldh) a ring over time
     void *drh                 # (B, ldh)
     void *dx                  # (N, the layer's ldx)
-    void *sums                # (max(I, H), ldz) weight gradients in panel order
+    void *sums                # (max(I, H, 2), ldz) weight gradients in panel order
     Flow flow

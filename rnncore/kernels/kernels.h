@@ -124,7 +124,9 @@ typedef struct rnn_kernels {
     void (*transpose)(const rnn_matrix *, const void *w, void *panels);
     void (*add)(ptrdiff_t n, void *to, const void *from);
     void (*multiply)(ptrdiff_t n, void *to, const void *by);
-    void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums);
+    /* sums[i] += z[..., i], and again += the same where there are `again` */
+    void (*column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z, ptrdiff_t ldz, void *sums,
+                        void *again);
     void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z,
                           ptrdiff_t ldz, const void *state, ptrdiff_t ldh, void *sums);
     void (*row_squares)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const void *x, const void *y,

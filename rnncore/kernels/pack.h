@@ -66,13 +66,16 @@ static void FN(multiply)(ptrdiff_t n, void *to_, const void *by_)
     for (ptrdiff_t i = 0; i < n; i++) to[i] *= by[i];
 }
 
+/* Two sums of the same rows, from different beginnings, cost one reading of them. */
 static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff_t ldz,
-                            void *sums_)
+                            void *sums_, void *again_)
 {
-    real *restrict sums = sums_;
+    real *restrict sums = sums_, *restrict again = again_;
     for (ptrdiff_t row = rows - 1; row >= 0; row--) {
         const real *restrict z = (const real *)z_ + row * ldz;
         for (ptrdiff_t i = 0; i < n; i++) sums[i] += z[i];
+        if (again)
+            for (ptrdiff_t i = 0; i < n; i++) again[i] += z[i];
     }
 }
 

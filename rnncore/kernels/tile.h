@@ -9,6 +9,8 @@
 #undef ROWS_3
 #undef ROWS_4
 #undef WIDE
+#undef SLAB
+#define SLAB (1 << 17)
 #if RNN_REGISTERS == 32
 #define ROWS_1 12      /* rows of a tile of 1, 2, 3 or 4 vectors a row */
 #define ROWS_2 12
@@ -83,16 +85,19 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
 #if RNN_REGISTERS == 32
 STRIP(1, 1, ROWS_1, CASES_12)
 STRIP(2, 1, ROWS_2, CASES_12)
+STRIP(3, 1, ROWS_3, CASES_8)
+STRIP(4, 1, ROWS_4, CASES_6)
 STRIP(1, 2, ROWS_2, CASES_12)
 STRIP(1, 3, ROWS_3, CASES_8)
 STRIP(1, 4, ROWS_4, CASES_6)
-STRIP(4, 1, 1, CASES_1)
 STRIP(4, 2, 1, CASES_1)
 STRIP(4, 3, 1, CASES_1)
 STRIP(4, 4, 1, CASES_1)
 #else
 STRIP(1, 1, ROWS_1, CASES_6)
 STRIP(2, 1, ROWS_2, CASES_6)
+STRIP(3, 1, ROWS_3, CASES_4)
+STRIP(4, 1, ROWS_4, CASES_3)
 STRIP(1, 2, ROWS_2, CASES_6)
 STRIP(1, 3, ROWS_3, CASES_4)
 STRIP(1, 4, ROWS_4, CASES_3)
@@ -111,30 +116,52 @@ STRIP(2, 4, 1, CASES_1)
 
 typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real *);
 
-static void FN(product)(const rnn_product *s)
+/* By blocks a panel: one panel at a time, several for a single row; and up to four where a panel
+ * is one vector. */
+static void FN(slab)(const rnn_product *s)
 {
-    /* By blocks a panel; one panel at a time, several for a single row, two where a panel is
-     * one vector. */
     static const FN(strip) one[] = {
         FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
     };
     static const FN(strip) wide[] = {
 #if RNN_REGISTERS == 32
-        FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
+        NULL, FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
 #else
-        FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
+        NULL, FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
 #endif
+    };
+    static const FN(strip) vectors[] = {
+        FN(strip_1_1), FN(strip_2_1), FN(strip_3_1), FN(strip_4_1),
     };
     const real *w = s->w, *start = s->start;
     real *c = s->c;
     for (ptrdiff_t left = s->panels, group; left > 0; left -= group) {
         FN(strip) strip = one[s->blocks - 1];
         group = 1;
-        if (s->rows == 1 && left >= WIDE)
-            strip = wide[s->blocks - 1], group = WIDE;
-        else if (s->blocks == 1 && left >= 2)
-            strip = FN(strip_2_1), group = 2;
+        if (s->blocks == 1)
+            group = left < 4 ? left : 4, strip = vectors[group - 1];
+        else if (s->rows == 1 && left >= WIDE)
+            group = WIDE, strip = wide[s->blocks - 1];
         strip(s, w, start, c);
         w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
+    }
+}
+
+/* A block of the inner dimension at a time where all of them are too much for the second level
+ * cache: the weights of a few panels meet every tile of rows. */
+static void FN(product)(const rnn_product *s)
+{
+    enum { MOST = SLAB / (4 * LANES * sizeof(real)) };
+    if (s->rows == 1 || s->a_blocks * s->depth <= MOST) {
+        FN(slab)(s);
+        return;
+    }
+    rnn_product part = *s;
+    part.a_blocks = 1;
+    for (ptrdiff_t block = 0; block < s->a_blocks; block++) {
+        part.a = (const real *)s->a + block * s->a_block;
+        part.w = (const real *)s->w + block * s->depth * s->w_k;
+        FN(slab)(&part);
+        part.start = part.c, part.start_row = part.c_row;
     }
 }
