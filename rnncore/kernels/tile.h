@@ -9,8 +9,6 @@
 #undef ROWS_3
 #undef ROWS_4
 #undef WIDE
-#undef SLAB
-#define SLAB (1 << 17)
 #if RNN_REGISTERS == 32
 #define ROWS_1 12      /* rows of a tile of 1, 2, 3 or 4 vectors a row */
 #define ROWS_2 12
@@ -118,7 +116,7 @@ typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real 
 
 /* By blocks a panel: one panel at a time, several for a single row; and up to four where a panel
  * is one vector. */
-static void FN(slab)(const rnn_product *s)
+static void FN(product)(const rnn_product *s)
 {
     static const FN(strip) one[] = {
         FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
@@ -144,24 +142,5 @@ static void FN(slab)(const rnn_product *s)
             group = WIDE, strip = wide[s->blocks - 1];
         strip(s, w, start, c);
         w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
-    }
-}
-
-/* A block of the inner dimension at a time where all of them are too much for the second level
- * cache: the weights of a few panels meet every tile of rows. */
-static void FN(product)(const rnn_product *s)
-{
-    enum { MOST = SLAB / (4 * LANES * sizeof(real)) };
-    if (s->rows == 1 || s->a_blocks * s->depth <= MOST) {
-        FN(slab)(s);
-        return;
-    }
-    rnn_product part = *s;
-    part.a_blocks = 1;
-    for (ptrdiff_t block = 0; block < s->a_blocks; block++) {
-        part.a = (const real *)s->a + block * s->a_block;
-        part.w = (const real *)s->w + block * s->depth * s->w_k;
-        FN(slab)(&part);
-        part.start = part.c, part.start_row = part.c_row;
     }
 }
