@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,9 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from . import figure
 from .lanes import Lane, installed
 from .machine import caches, cpus_for, processor
 from .peers import PEERS
+from .probe import compiler
 from .rounds import Measured, measure
 from .rows import MODES, Row, chosen
 from .summary import best_peer, ratio
@@ -83,14 +84,14 @@ def main(given: Sequence[str] | None = None) -> int:
 def started(stack: ExitStack, options: argparse.Namespace) -> list[Lane]:
     """The processes: for each number of threads the probe, rnncore, and the peers."""
     names = [name for name in installed() if name in {"rnncore", *options.library}]
-    if shutil.which(os.environ.get("CC", "cc")) and not options.step:
+    if compiler() and not options.step:
         names.append("probe")
     own = importlib.util.find_spec("rnncore")
-    path = [str(Path(own.origin).parents[1])] if own and own.origin else []
+    folder = Path(own.origin).parents[1] if own and own.origin else None
     lanes = []
     for threads in options.threads:
         for name in names:
-            lanes.append(Lane(name, threads, path=path))
+            lanes.append(Lane(name, threads, folder))
             stack.callback(lanes[-1].close)
     return lanes
 
@@ -112,4 +113,8 @@ def write(prefix: Path, text: str, machine: dict[str, Any], results: Sequence[Me
     prefix.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{prefix}.md").write_text(text, encoding="utf-8")
     content = {"machine": machine, "results": [asdict(result) for result in results]}
-    Path(f"{prefix}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    Path(f"{prefix}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no picture: matplotlib is not installed")
+    else:
+        figure.save(Path(f"{prefix}.png"), machine["processor"], results)

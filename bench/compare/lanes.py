@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def installed() -> list[str]:
             if all(importlib.util.find_spec(module) for module in peer.modules)]
 
 
-def clear_environment() -> dict[str, str]:
+def cleared() -> dict[str, str]:
     """The environment without the settings that change what is measured."""
     return {name: value for name, value in os.environ.items() if not name.startswith(CLEARED)}
 
@@ -36,14 +35,14 @@ class Lane:
 
     Parameters
     ----------
-    name : str
+    library : str
         A key of `PEERS`, or "probe".
     threads : int
         How many threads it uses.
-    python : path, optional
-        The interpreter, whose environment decides which build of a library it is.
-    path : paths
-        Folders to import from before that environment's.
+    folder : path, optional
+        Where to import from first: a build of a library.
+    name : str, optional
+        What it is called in results; `library` if None.
 
     Raises
     ------
@@ -51,18 +50,18 @@ class Lane:
         From `ask`, if the process reports an error or has ended.
     """
 
-    def __init__(self, name: str, threads: int, python: str | Path = sys.executable,
-                 path: Sequence[str] = ()) -> None:
-        self.name, self.threads = name, threads
-        own = dict(PEERS[name].environment) if name in PEERS else {}
-        environment = clear_environment() | own
-        environment["PYTHONPATH"] = os.pathsep.join([str(BENCH), *path])
-        cpus = cpus_for(threads)
+    def __init__(self, library: str, threads: int, folder: str | Path | None = None,
+                 name: str | None = None) -> None:
+        self.library, self.threads, self.name = library, threads, name or library
+        own = PEERS[library].environment if library in PEERS else {}
+        folders = [str(BENCH)] if folder is None else [str(BENCH), str(folder)]
+        environment = {**cleared(), **own, "PYTHONPATH": os.pathsep.join(folders)}
+        cpus = ",".join(map(str, cpus_for(threads)))
         # -P: what lies in the present folder is not what is measured.
         self._process = subprocess.Popen(
-            [str(python), "-P", "-m", "compare.worker", name, str(threads)], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+            [sys.executable, "-P", "-m", "compare.pinned", cpus, library, str(threads)],
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+            start_new_session=True)  # Ctrl-C is the parent's
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Let the process do something, and wait for the answer."""
@@ -88,9 +87,3 @@ class Lane:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def close_all(lanes: Iterable[Lane]) -> None:
-    """Let all processes end."""
-    for lane in lanes:
-        lane.close()

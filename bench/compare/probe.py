@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -25,6 +26,11 @@ SOURCE = Path(__file__).with_name("probe.c")
 REPEATS = 5
 
 
+def compiler() -> str | None:
+    """The C compiler: $CC, or cc; None if there is none."""
+    return shutil.which(os.environ.get("CC", "cc"))
+
+
 def target(known: set[str]) -> tuple[int, list[str]]:
     """The bytes of a register, and the compiler's options for instructions of this name."""
     if "avx512f" in known:
@@ -38,9 +44,9 @@ def compiled(register: int, options: list[str]) -> ctypes.CDLL:
     """The library of probe.c."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "probe.so")
-        subprocess.run([os.environ.get("CC", "cc"), "-O3", "-ffp-contract=fast", "-shared",
-                        "-fPIC", f"-DVECTOR={register}", *options, str(SOURCE), "-o",
-                        str(library)], check=True)
+        subprocess.run([compiler() or "cc", "-O3", "-ffp-contract=fast", "-shared", "-fPIC",
+                        f"-DVECTOR={register}", *options, str(SOURCE), "-o", str(library)],
+                       check=True)
         return ctypes.CDLL(str(library))
 
 

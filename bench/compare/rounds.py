@@ -31,6 +31,9 @@ class Measured:
         What was run: the row as text, "forward", "training" or "step".
     seconds : dict of str to list of float
         For each library one entry per round: the median time of a call in its share.
+    waits : dict of str to list of float
+        The share of each turn in which the library's threads waited for a CPU: 0 on a quiet
+        machine.
     probes : list of dict
         What the machine did in each round: see `Probe.run`. Empty without a compiler.
     deviations : dict of str to float
@@ -43,6 +46,7 @@ class Measured:
     mode: str
     threads: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    waits: dict[str, list[float]] = field(default_factory=dict)
     probes: list[dict[str, float]] = field(default_factory=list)
     deviations: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -76,7 +80,9 @@ def measure(lanes: Sequence[Lane], row: Row, mode: str, rounds: int, seconds: fl
             if lane.name == "probe":
                 result.probes.append(lane.ask("run", seconds))
             else:
-                result.seconds.setdefault(lane.name, []).append(lane.ask("run", seconds))
+                taken, waited = lane.ask("run", seconds)
+                result.seconds.setdefault(lane.name, []).append(taken)
+                result.waits.setdefault(lane.name, []).append(waited)
     return list(found.values())
 
 
@@ -89,7 +95,7 @@ def prepared(lanes: Iterable[Lane], row: Row, mode: str, found: dict[int, Measur
         path = Path(folder, "outputs.npz")
         for lane in lanes:
             result = found[lane.threads]
-            if mode == "training" and not PEERS[lane.name].trains:
+            if mode == "training" and not PEERS[lane.library].trains:
                 continue
             try:
                 lane.ask("prepare", str(row), mode, str(path))

@@ -11,6 +11,8 @@ from .peers import PEERS
 from .rounds import Measured
 from .summary import Spread
 
+DISTURBED = 0.02  # of a turn; on a quiet machine it is far less
+
 
 def times(value: float) -> str:
     """A ratio, as 1.23x."""
@@ -128,6 +130,10 @@ def machine_lines(machine: dict[str, Any], results: Sequence[Measured]) -> list[
             peak = rates.pop("peak")
             lines.append(f"threads: {threads}: FMA peak {peak:.0f} GFLOP/s; " + ", ".join(
                 f"{level} {rate:.0f} GB/s" for level, rate in rates.items()))
+    if waits := [wait for result in results for turn in result.waits.values() for wait in turn]:
+        disturbed = statistics.fmean(wait > DISTURBED for wait in waits)
+        lines.append(f"{disturbed:.0%} of the turns waited for a CPU for more than "
+                     f"{DISTURBED:.0%} of their time")
     return lines
 
 

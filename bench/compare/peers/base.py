@@ -53,5 +53,5 @@ class Peer:
         raise NotImplementedError
 
     def step(self, problem: Problem) -> Work:
-        """One step of one row from Python."""
+        """One step of one row from Python; the state need not be handed on."""
         return self.forward(problem)

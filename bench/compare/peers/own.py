@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..rows import Problem
 from .base import Peer, Work
 
@@ -45,6 +47,13 @@ class Rnncore(Peer):
             return y, layer.backward(dy)[0]
 
         return call, lambda result: {"y": result[0], "dx": result[1], **layer.grad_dict()}
+
+    def step(self, problem: Problem) -> Work:
+        model, x = self.rnncore.Model([self._layer(problem)]), problem.x[0]
+        if not hasattr(model, "stream"):  # a build from before there were streams
+            return self.forward(problem)
+        stream, out = model.stream(1), np.empty_like(x)
+        return lambda: stream.step(x, out=out), lambda _: {"y": out[None]}
 
 
 class RnncoreBlas(Rnncore):
