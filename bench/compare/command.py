@@ -117,4 +117,4 @@ def write(prefix: Path, text: str, machine: dict[str, Any], results: Sequence[Me
     if importlib.util.find_spec("matplotlib") is None:
         print("no picture: matplotlib is not installed")
     else:
-        figure.save(Path(f"{prefix}.png"), machine["processor"], results)
+        figure.save(Path(f"{prefix}.png"), f"float32, {machine['processor']}", results)

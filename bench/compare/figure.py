@@ -47,9 +47,10 @@ def draw(axes: Any, group: Sequence[Measured], marks: dict[str, tuple[str, str]]
     for name, (colour, shape) in marks.items():
         places = [(summary.ratio(result, name).median, place)
                   for place, result in enumerate(group) if name in result.seconds]
+        exact = all(summary.agrees(result, name) for result in group if name in result.seconds)
         if places:
-            axes.plot(*zip(*places, strict=True), shape, color=colour, label=name,
-                      fillstyle="none", markersize=6)
+            axes.plot(*zip(*places, strict=True), shape, color=colour, fillstyle="none",
+                      label=name if exact else f"{name}, not float32", markersize=6)
     for place, result in enumerate(group):
         if best := summary.best_peer(result):
             low, _, high = summary.ratio(result, best)
