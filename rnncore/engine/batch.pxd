@@ -6,13 +6,14 @@ cdef struct View:
     void *data
     Py_ssize_t outer, inner
 
-cdef View view_of(object array, Py_ssize_t itemsize) except *
+cdef View view_of(array, Py_ssize_t itemsize) except *
+cdef const void *address_of(array, Py_ssize_t itemsize) except? NULL
 
 cdef class Sequences:
     cdef Batch batch
     cdef Py_ssize_t rows          # N, the live rows of all steps
     cdef readonly bint full       # every row has all T steps, in the user's order
-    cdef object _arrays
+    cdef Py_ssize_t *_memory
 
 cdef void load(const Batch *batch, Py_ssize_t itemsize, View source, void *rows,
                Py_ssize_t stride, Py_ssize_t n, Py_ssize_t width) noexcept nogil

@@ -7,27 +7,37 @@ image, reversed inside each row's length.
 
 import numpy
 
+cimport numpy as cnp
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from rnncore.engine.types cimport Batch
 
+cnp.import_array()
 
-cdef View view_of(object array, Py_ssize_t itemsize) except *:
+
+cdef View view_of(array, Py_ssize_t itemsize) except *:
     """Look at a (outer, inner, features) array of the plan's dtype."""
-    cdef const float[:, :, :] single
-    cdef const double[:, :, :] double_
+    cdef cnp.ndarray given = array
     cdef View view
+    if cnp.PyArray_NDIM(given) != 3 or cnp.PyArray_ITEMSIZE(given) != itemsize:
+        raise TypeError(f"an array of shape {array.shape} and {array.dtype}, expected three "
+                        f"axes and {itemsize} bytes an element")
     view.data, view.outer, view.inner = NULL, 0, 0
-    if array.size == 0:
-        return view
-    if itemsize == sizeof(float):
-        single = array
-        view.data = <void *> &single[0, 0, 0]
-    else:
-        double_ = array
-        view.data = <void *> &double_[0, 0, 0]
-    view.outer, view.inner = array.strides[0] // itemsize, array.strides[1] // itemsize
+    if cnp.PyArray_SIZE(given) > 0:
+        view.data = cnp.PyArray_DATA(given)
+        view.outer = cnp.PyArray_STRIDE(given, 0) // itemsize
+        view.inner = cnp.PyArray_STRIDE(given, 1) // itemsize
     return view
+
+
+cdef const void *address_of(array, Py_ssize_t itemsize) except? NULL:
+    """Where a contiguous array of the plan's dtype begins; NULL if it has no elements."""
+    cdef cnp.ndarray given = array
+    if cnp.PyArray_ITEMSIZE(given) != itemsize or not cnp.PyArray_IS_C_CONTIGUOUS(given):
+        raise TypeError(f"an array of shape {array.shape} and {array.dtype}, expected a "
+                        f"contiguous one of {itemsize} bytes an element")
+    return cnp.PyArray_DATA(given) if cnp.PyArray_SIZE(given) > 0 else NULL
 
 
 cdef class Sequences:
@@ -38,18 +48,24 @@ cdef class Sequences:
 
     def __cinit__(self, Py_ssize_t steps, Py_ssize_t size, lengths, Py_ssize_t past,
                   int threads):
-        cdef Py_ssize_t[::1] live, offset, length, place
-        cdef Py_ssize_t t, alive = size
-        if lengths is None:
-            lengths = numpy.full(size, steps, numpy.intp)
-            order = numpy.arange(size, dtype=numpy.intp)
-        else:
+        cdef Py_ssize_t t, row, alive = size
+        cdef Py_ssize_t[::1] given, order
+        self._memory = <Py_ssize_t *> malloc((2 * steps + 1 + 2 * size) * sizeof(Py_ssize_t))
+        if self._memory == NULL:
+            raise MemoryError()
+        cdef Py_ssize_t *live = self._memory
+        cdef Py_ssize_t *offset = live + steps
+        cdef Py_ssize_t *length = offset + steps + 1
+        cdef Py_ssize_t *place = length + size
+        if lengths is not None:
+            given = lengths.astype(numpy.intp)
             order = numpy.argsort(-lengths, kind="stable").astype(numpy.intp)
-        self.full = bool((lengths == steps).all())
-        lengths = lengths[order].astype(numpy.intp)
-        counts = numpy.zeros((2, steps + 1), numpy.intp)
-        self._arrays = counts, lengths, order
-        live, offset, length, place = counts[0], counts[1], lengths, order
+        self.full = True
+        for row in range(size):
+            place[row] = row if lengths is None else order[row]
+            length[row] = steps if lengths is None else given[place[row]]
+            self.full = self.full and length[row] == steps
+        offset[0] = 0
         for t in range(steps):
             while alive > 0 and length[alive - 1] <= t:
                 alive -= 1
@@ -57,10 +73,12 @@ cdef class Sequences:
             offset[t + 1] = offset[t] + alive
         self.rows = offset[steps]
         self.batch.steps, self.batch.size, self.batch.past = steps, size, past
-        self.batch.live, self.batch.offset = &live[0], &offset[0]
+        self.batch.live, self.batch.offset = live, offset
+        self.batch.length, self.batch.place = length, place
         self.batch.origin, self.batch.begun, self.batch.threads = 0, 0, threads
-        self.batch.length = &length[0] if size else NULL
-        self.batch.place = &place[0] if size else NULL
+
+    def __dealloc__(self):
+        free(self._memory)
 
 
 cdef inline char *_at(void *base, Py_ssize_t element, Py_ssize_t itemsize) noexcept nogil:

@@ -11,6 +11,7 @@ from libc.string cimport memcpy, strcmp
 
 from rnncore.engine cimport blas
 from rnncore.engine.arena cimport Arena, aligned, padded, take
+from rnncore.engine.batch cimport address_of
 from rnncore.engine.types cimport (
     Arrays, Layer, MAX_TAPS, Matrix, rnn_cell, rnn_kernels, rnn_matrix,
 )
@@ -84,17 +85,9 @@ def activate(str function, array):
         raise ValueError(f"function is {function!r}, expected 'sigmoid' or 'tanh'")
 
 
-cdef const void *_address(object array, Py_ssize_t itemsize) except? NULL:
+cdef const void *_address(array, Py_ssize_t itemsize) except? NULL:
     """Where a contiguous array of the plan's dtype begins; NULL for None."""
-    cdef const float[::1] single
-    cdef const double[::1] double_
-    if array is None:
-        return NULL
-    if itemsize == sizeof(float):
-        single = array.reshape(-1)
-        return &single[0]
-    double_ = array.reshape(-1)
-    return &double_[0]
+    return NULL if array is None else address_of(array, itemsize)
 
 
 cdef int fill_arrays(Arrays *arrays, tuple given, Py_ssize_t itemsize) except -1:

@@ -11,7 +11,7 @@ from rnncore.engine.arena cimport Arena, aligned, take
 from rnncore.engine.backward cimport (
     Buffers, backward as run_back, carve_backward, gradients, load_gradient,
 )
-from rnncore.engine.batch cimport Sequences, View, load, store, view_of
+from rnncore.engine.batch cimport Sequences, View, address_of, load, store, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
 from rnncore.engine.run cimport Run
 from rnncore.engine.types cimport Arrays, Layer, Remedies
@@ -35,7 +35,7 @@ cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except
     pointers[0] = pointers[1] = NULL
     for letter, state in enumerate(states or ()):
         if state is not None:
-            pointers[<int> letter] = view_of(state.reshape(1, 1, -1), itemsize).data
+            pointers[<int> letter] = address_of(state, itemsize)
     return 0
 
 

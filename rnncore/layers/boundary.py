@@ -47,19 +47,23 @@ class Boundary(NamedTuple):
             return y[:, 0]
         return y.swapaxes(0, 1) if self.batch_first else y
 
+    def _public_shape(self, shape: tuple[int, ...], single: bool) -> tuple[int, ...]:
+        """What `unbatch` makes of an array of this shape."""
+        steps, size, features = shape
+        return ((steps, features) if single else
+                (size, steps, features) if self.batch_first else shape)
+
     def gradient(self, dy: Any, shape: tuple[int, ...], single: bool) -> Array:
         """dy as (T, B, features), of the shape that y had."""
-        dy = of_dtype("dy", dy, self.dtype)
-        blank = np.broadcast_to(self.dtype.type(0), shape)
-        expected = self.unbatch(blank, single).shape
+        dy, expected = of_dtype("dy", dy, self.dtype), self._public_shape(shape, single)
         if dy.shape != expected:
             raise ValueError(f"dy has shape {dy.shape}, expected {expected}")
         return self.batch("dy", dy, shape[2])[0]
 
     def target(self, out: Any, x: Array, features: int, single: bool) -> Array:
         """A checked `out` as (T, B, features)."""
-        blank = np.broadcast_to(self.dtype.type(0), (*x.shape[:2], features))
-        y = output(out, self.unbatch(blank, single).shape, self.dtype, x)
+        shape = self._public_shape((*x.shape[:2], features), single)
+        y = output(out, shape, self.dtype, x)
         return y[:, None] if single else y.swapaxes(0, 1) if self.batch_first else y
 
     def states(self, name: str, state: State, size: int,
