@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import rnncore as rc
+from rnncore.engine import threads
 from rnncore.engine.threads import available_cpus
 
 STEPS, ROWS, INPUTS, HIDDEN = 40, 41, 6, 69  # enough work to wake a thread for
+FEW, WIDE = 3, 300  # too few rows to share: threads share the panels
 KINDS = [
     (rc.LSTM, {"num_layers": 2}),
     (rc.LSTM, {"peephole": "diagonal", "taps": (1, 3)}),
@@ -21,30 +23,45 @@ KINDS = [
     (rc.GRU, {"reset": "before"}),
     (rc.RNN, {"form": "pascanu", "taps": (2,)}),
     (rc.IndRNN, {}),
+    (rc.IntersectionRNN, {}),
 ]
 
 
-def bits(layer: rc.LSTM, lengths: np.ndarray | None) -> list[bytes]:
+def as_tuple(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+def bits(layer: rc.LSTM, rows: int, lengths: np.ndarray | None) -> list[bytes]:
     """Everything a layer computes, as bytes."""
     rng = np.random.default_rng(1)
-    x = rng.standard_normal((STEPS, ROWS, INPUTS)).astype(np.float32)
+
+    def drawn(shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    x = drawn((STEPS, rows, layer.input_size))
     layer.grads.fill(0)
-    y, _ = layer.forward(x, lengths=lengths)
-    dx, _ = layer.backward(rng.standard_normal(y.shape).astype(np.float32))
-    inferred, _ = layer.infer(x, lengths=lengths)
-    return [array.tobytes() for array in (y, dx, inferred, layer.grads)]
+    state = layer.infer(x[:1])[1]
+    y, final = layer.forward(x, state, lengths)
+    parts = tuple(drawn(part.shape) for part in as_tuple(final))
+    dx, initial = layer.backward(drawn(y.shape), parts if len(parts) > 1 else parts[0])
+    inferred, end = layer.infer(x, state, lengths)
+    found = (y, *as_tuple(final), dx, *as_tuple(initial), inferred, *as_tuple(end), layer.grads)
+    return [array.tobytes() for array in found]
 
 
 @pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
 @pytest.mark.parametrize("ragged", [False, True])
-def test_same_bits_for_every_number(kind, options, ragged):
-    layer = kind(INPUTS, HIDDEN, seed=0, **options)
-    lengths = np.random.default_rng(2).integers(0, STEPS + 1, ROWS) if ragged else None
+@pytest.mark.parametrize(("rows", "hidden"), [(ROWS, HIDDEN), (FEW, WIDE)])
+def test_same_bits_for_every_number(kind, options, ragged, rows, hidden, monkeypatch):
+    monkeypatch.setattr(threads._Setting, "processors", 8)  # more may wait for one another
+    inputs = hidden if kind is rc.IntersectionRNN else INPUTS
+    layer = kind(inputs, hidden, seed=0, **options)
+    lengths = np.random.default_rng(2).integers(0, STEPS + 1, rows) if ragged else None
     with rc.num_threads(1):
-        expected = bits(layer, lengths)
+        expected = bits(layer, rows, lengths)
     for number in (2, 3, 8):
         with rc.num_threads(number):
-            assert bits(layer, lengths) == expected
+            assert bits(layer, rows, lengths) == expected
 
 
 def test_many_callers_share_one_model():

@@ -13,6 +13,8 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.types cimport Batch
 
+from rnncore.engine.threads import processors
+
 cnp.import_array()
 
 
@@ -75,7 +77,10 @@ cdef class Sequences:
         self.batch.steps, self.batch.size, self.batch.past = steps, size, past
         self.batch.live, self.batch.offset = live, offset
         self.batch.length, self.batch.place = length, place
-        self.batch.origin, self.batch.begun, self.batch.threads = 0, 0, threads
+        self.batch.origin, self.batch.begun = 0, 0
+        self.batch.threads, self.batch.companions = threads, 1
+        if threads > 1:
+            self.batch.companions = min(threads, processors())
 
     def __dealloc__(self):
         free(self._memory)

@@ -4,6 +4,7 @@ are.
 
 from rnncore.engine.batch cimport slot
 from rnncore.engine.product cimport at
+from rnncore.engine.share cimport Part
 from rnncore.engine.states cimport ring, step_row
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
@@ -39,27 +40,23 @@ cdef inline rnn_panel rectangle(const Layer *layer, const Batch *batch, const Ta
     return p
 
 
-cdef struct Rows:
-    Py_ssize_t low, high
-
-
-# How some rows and all panels of one step are cut into rectangles, panels outermost.
+# How one thread's rows and panels of one step are cut into rectangles, panels outermost.
 cdef struct Cut:
-    Py_ssize_t low, rows, panels, high, wide, row_cuts, count
+    Py_ssize_t low, rows, first, last, high, wide, row_cuts, count
 
 
-cdef inline Cut cut_step(const Layer *layer, const Rows *part, Py_ssize_t live,
+cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
                          Py_ssize_t vectors) noexcept nogil:
     """One rectangle for BLAS. Natively a panel at a time; several for a single row, which
     wants many weights in flight, and where a panel is one vector."""
     cdef Cut cut
     cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
-    cut.panels = layer.panels
+    cut.first, cut.last = part.first, part.last
     cut.high, cut.wide = ROWS, 4 if cut.rows == 1 or vectors == 1 else 1
     if layer.blas != NULL:
         cut.high, cut.wide = max(cut.rows, 1), layer.panels
     cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
-    cut.count = cut.row_cuts * ((layer.panels + cut.wide - 1) // cut.wide)
+    cut.count = cut.row_cuts * ((cut.last - cut.first + cut.wide - 1) // cut.wide)
     return cut
 
 
@@ -68,6 +65,6 @@ cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *
                             Py_ssize_t *panel) noexcept nogil:
     """Rectangle number i of step t, and where it begins."""
     cdef Py_ssize_t down = i % cut.row_cuts * cut.high
-    row[0], panel[0] = cut.low + down, i // cut.row_cuts * cut.wide
+    row[0], panel[0] = cut.low + down, cut.first + i // cut.row_cuts * cut.wide
     return rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
-                     min(cut.wide, cut.panels - panel[0]))
+                     min(cut.wide, cut.last - panel[0]))

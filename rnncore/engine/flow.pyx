@@ -18,8 +18,9 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport Rows, rectangle
+from rnncore.engine.cut cimport rectangle
 from rnncore.engine.product cimport at, backward_product
+from rnncore.engine.share cimport Part
 from rnncore.engine.states cimport ring, z_at
 from rnncore.engine.types cimport BLEND, Batch, Flow, Layer, Remedies, Tape, rnn_panel
 
@@ -62,7 +63,7 @@ cdef struct Carried:
 
 
 cdef inline Py_ssize_t _span(const Batch *batch, Py_ssize_t later,
-                             const Rows *part) noexcept nogil:
+                             const Part *part) noexcept nogil:
     """How many rows of a part live at a later step, from which something is carried here."""
     if later < 0 or later >= batch.steps:
         return 0
@@ -117,19 +118,19 @@ cdef inline void _square(const Layer *layer, Py_ssize_t rows, const void *x, con
 
 
 cdef inline Py_ssize_t _living(const Batch *batch, Py_ssize_t t,
-                               const Rows *part) noexcept nogil:
+                               const Part *part) noexcept nogil:
     """How many rows of a part live at a step, or have an initial state."""
     return _span(batch, t, part) if t >= 0 else part.high - part.low
 
 
-cdef inline void _see(const Flow *flow, const Layer *layer, const Rows *part,
+cdef inline void _see(const Flow *flow, const Layer *layer, const Part *part,
                       Carried *parts) noexcept nogil:
     """For a cell whose state enters the pointwise function, what arrives is seen behind it."""
     parts[0].rows = at(flow.seen, part.low * layer.ldh, layer)
 
 
 cdef void depart(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                 const Rows *part) noexcept nogil:
+                 const Part *part) noexcept nogil:
     """Take down what is carried to step t elementwise, before the products join it."""
     cdef Flow *flow = &tape.flow
     cdef Py_ssize_t n = batch.offset[batch.steps], size = layer.ldh * layer.itemsize
@@ -155,7 +156,7 @@ cdef void depart(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
 
 
 cdef void _keep(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                Py_ssize_t tap, const Rows *part, const void *carried) noexcept nogil:
+                Py_ssize_t tap, const Part *part, const void *carried) noexcept nogil:
     """Keep z of one tap for the product with dZ, and its square."""
     cdef Flow *flow = &tape.flow
     cdef Py_ssize_t later = t + layer.taps[tap], rows = _span(batch, later, part), place
@@ -199,7 +200,7 @@ cdef void _keep_reset(const Layer *layer, const Batch *batch, Tape *tape, Py_ssi
 
 
 cdef void _clip(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                const Rows *part, Carried *parts, int count) noexcept nogil:
+                const Part *part, Carried *parts, int count) noexcept nogil:
     """Bound what is carried to each row, over all states together."""
     cdef Flow *flow = &tape.flow
     cdef Py_ssize_t later = t + _lag(layer), rows = _span(batch, later, part), row
@@ -225,7 +226,7 @@ cdef void _clip(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
 
 
 cdef void arrive(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                 const Rows *part) noexcept nogil:
+                 const Part *part) noexcept nogil:
     """Look at all that comes to step t from later steps: Omega reads it, then it is clipped."""
     cdef Flow *flow = &tape.flow
     cdef Py_ssize_t rows = _living(batch, t, part), tap
@@ -245,7 +246,7 @@ cdef void arrive(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
 
 
 cdef void enter(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                const Rows *part) noexcept nogil:
+                const Part *part) noexcept nogil:
     """Learn |d_t|, once the gradients of y and of final states have joined what arrived."""
     cdef Flow *flow = &tape.flow
     cdef Py_ssize_t rows = _living(batch, t, part)

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from rnncore.engine.batch cimport slot
 from rnncore.engine.product cimport at, gradient_product
-from rnncore.engine.recurrence cimport parts_of
+from rnncore.engine.share cimport worth_sharing
 from rnncore.engine.states cimport step_row
 from rnncore.engine.types cimport (
     BLEND, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
@@ -222,5 +222,5 @@ cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,
     """Add the gradients of all parameters of a layer, from its dZ and its operands."""
     cdef Sums s
     s.layer, s.batch, s.tape, s.grads = layer, batch, tape, grads
-    layer.kernels.run_parts(_gradient_part, &s, batch.threads if parts_of(layer, batch) > 1
-                            else 1)
+    layer.kernels.run_parts(_gradient_part, &s, batch.threads if layer.blas == NULL
+                            and worth_sharing(layer, batch) else 1)

@@ -8,16 +8,15 @@ from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport Cut, Rows, cut_step, piece
+from rnncore.engine.cut cimport Cut, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
+from rnncore.engine.share cimport Division, Part, divide, share, worth_sharing
 from rnncore.engine.states cimport Boundary, collect, inject, ring, z_at
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
     CHUNK = 1 << 18        # bytes of Z between two looks at the input; half a small L2
-    LEAST_ROWS = 8         # of a thread: fewer make poor tiles
-    LEAST_WORK = 1 << 22   # multiply-adds worth waking a thread for: some 50 us of one core
 
 
 cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows, Tape *tape,
@@ -32,7 +31,7 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
     tape.rh = take(arena, rows * layer.ldh * item) if layer.cell.n_stages > 1 else NULL
 
 
-# Some steps, to be run by one or more threads, each on rows of its own.
+# Some steps, to be run by one or more threads, each on rows and panels of its own.
 cdef struct Steps:
     const Layer *layer
     const Batch *batch
@@ -42,8 +41,9 @@ cdef struct Steps:
     bint input_gradient       # whether the backward pass is to find dx
 
 
-cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
-                        Py_ssize_t t) noexcept nogil:
+cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                        Py_ssize_t t, int companions) noexcept nogil:
+    """One step of one thread, which waits for its companions after each stage."""
     cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
     cdef Py_ssize_t i, panel = 0, row = 0, tap, past
     cdef int stage
@@ -66,63 +66,66 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, cons
                                     at(fed, past * layer.ldh, layer), layer.ldh, z, layer.ldz,
                                     z)
             layer.cell.stage[stage].forward(&p)
+        layer.kernels.wait(companions)
 
 
-cdef inline void _input_product(const Layer *layer, const Batch *batch, Tape *tape,
-                                Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Z = bias + x W for consecutive packed rows, the first of them a row of step t."""
+# Consecutive packed rows: some of one step, or all of several where one thread has all rows.
+ctypedef void (*span_function)(const Layer *layer, const Batch *batch, Tape *tape,
+                               const Part *part, Py_ssize_t t, Py_ssize_t row,
+                               Py_ssize_t rows) noexcept nogil
+
+
+cdef void _for_spans(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                     Py_ssize_t first, Py_ssize_t last, span_function run) noexcept nogil:
+    """Call a function for all rows of one thread in the steps [first, last)."""
+    cdef Py_ssize_t t
+    if first < last and part.low == 0 and part.high == batch.size:
+        run(layer, batch, tape, part, first, 0, batch.offset[last] - batch.offset[first])
+        return
+    for t in range(first, last):
+        if batch.live[t] > part.low:
+            run(layer, batch, tape, part, t, part.low,
+                min(part.high, batch.live[t]) - part.low)
+
+
+cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                         Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Z = bias + x W for rows from step t on."""
     cdef Py_ssize_t live = batch.offset[t] - batch.origin + row
-    forward_product(layer, &layer.x, rows, 0, layer.panels,
+    forward_product(layer, &layer.x, rows, part.first, part.last - part.first,
                     at(tape.x, live * tape.ldx, layer), tape.ldx, layer.bias, 0,
                     z_at(layer, batch, tape, t, row))
 
 
-cdef inline Rows _rows(const Batch *batch, int part, int parts) noexcept nogil:
-    cdef Rows rows
-    rows.low, rows.high = batch.size * part // parts, batch.size * (part + 1) // parts
-    return rows
-
-
 cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
-    """The input product, for all steps at once where one thread has all rows, and the steps."""
+    """The input product, then the steps."""
     cdef const Steps *s = <const Steps *> context
-    cdef Rows rows = _rows(s.batch, part, parts)
+    cdef Division into = divide(s.layer, s.batch, parts, False)
+    cdef Part mine = share(s.layer, s.batch, &into, part)
     cdef Py_ssize_t t
-    if s.first >= 0 and parts == 1:
-        _input_product(s.layer, s.batch, s.tape, s.first, 0,
-                       s.batch.offset[s.last] - s.batch.offset[s.first])
+    _for_spans(s.layer, s.batch, s.tape, &mine, max(s.first, 0), s.last, _input_product)
     for t in range(s.first, s.last):
-        if t >= 0 and parts > 1 and s.batch.live[t] > rows.low:
-            _input_product(s.layer, s.batch, s.tape, t, rows.low,
-                           min(rows.high, s.batch.live[t]) - rows.low)
-        _forward_step(s.layer, s.batch, s.tape, &rows, t)
+        _forward_step(s.layer, s.batch, s.tape, &mine, t,
+                      parts if into.panels > 1 and s.layer.cell.fed else 1)
 
 
-cdef int _most_parts(const Layer *layer, const Batch *batch) noexcept nogil:
-    """How many threads can share the rows of a batch. BLAS has threads of its own."""
-    if layer.blas != NULL:
-        return 1
-    return <int> max(min(batch.threads, batch.size // LEAST_ROWS), 1)
-
-
-cdef int parts_of(const Layer *layer, const Batch *batch) noexcept nogil:
-    """How many threads share the rows of a batch: one where there is little work."""
-    cdef Py_ssize_t rows = batch.offset[batch.steps] - batch.origin
-    if rows * layer.ldz * (layer.inputs + layer.hidden) < LEAST_WORK:
-        return 1
-    return _most_parts(layer, batch)
+cdef int parts_of(const Layer *layer, const Batch *batch, bint whole_rows) noexcept nogil:
+    """How many threads work on a pass: one where there is little work."""
+    cdef Division into = divide(layer, batch, batch.threads, whole_rows)
+    return into.rows * into.panels if worth_sharing(layer, batch) else 1
 
 
 cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil:
     """The rows of a run of steps whose Z stays in the caches of its threads; one step at
     least."""
-    return max(batch.size, CHUNK // (layer.ldz * layer.itemsize) * _most_parts(layer, batch))
+    cdef Division into = divide(layer, batch, batch.threads, False)
+    return max(batch.size, CHUNK // (layer.ldz * layer.itemsize) * into.rows * into.panels)
 
 
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil:
     """Run a layer over all steps of a batch; the initial states are in place."""
     cdef Py_ssize_t rows, most = chunk_rows(layer, batch)
-    cdef int parts = parts_of(layer, batch)
+    cdef int parts = parts_of(layer, batch, False)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
     s.input_gradient = False
@@ -159,7 +162,7 @@ cdef inline void _carry(const Layer *layer, const Batch *batch, Tape *tape, Py_s
 
 
 cdef void _watched_products(const Layer *layer, const Batch *batch, Tape *tape,
-                            const Rows *part, Py_ssize_t t) noexcept nogil:
+                            const Part *part, Py_ssize_t t) noexcept nogil:
     """What is carried back to step t, by whole rows for the remedies to look at: the products
     of all panels come before any of the rest."""
     cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
@@ -172,8 +175,8 @@ cdef void _watched_products(const Layer *layer, const Batch *batch, Tape *tape,
     arrive(layer, batch, tape, t, part)
 
 
-cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, const Rows *part,
-                         Py_ssize_t t) noexcept nogil:
+cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                         Py_ssize_t t, int companions) noexcept nogil:
     cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
     cdef Py_ssize_t i, panel = 0, row = 0
     cdef int last = layer.cell.n_stages - 1, stage
@@ -190,17 +193,20 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, con
                 _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
             if t >= 0 or layer.cell.enters:
                 layer.cell.stage[stage].backward(&p)
+        layer.kernels.wait(companions)
         if t < 0:
             return
 
 
-cdef inline void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape,
-                                 Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """dx = dZ W, onto what the cell itself left there, for consecutive packed rows, the first
-    of them a row of step t."""
+cdef void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                          Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """dx = dZ W, onto what the cell itself left there, for rows from step t on. A thread that
+    has some of the layer's panels does as large a part of the input's."""
     cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
+    cdef Py_ssize_t first = panels * part.first // layer.panels
     cdef void *dx = at(tape.dx, (batch.offset[t] - batch.origin + row) * layer.ldx, layer)
-    backward_product(layer, &layer.x, rows, 0, panels, z_at(layer, batch, tape, t, row),
+    backward_product(layer, &layer.x, rows, first, panels * part.last // layer.panels - first,
+                     z_at(layer, batch, tape, t, row),
                      dx if layer.cell.mixes_input else layer.zeros,
                      layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
 
@@ -208,24 +214,24 @@ cdef inline void _input_gradient(const Layer *layer, const Batch *batch, Tape *t
 cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
     """The steps, then the gradient of their input while their dZ is in cache."""
     cdef const Steps *s = <const Steps *> context
-    cdef Rows rows = _rows(s.batch, part, parts)
-    cdef Py_ssize_t t, first = max(s.first, 0)
+    cdef bint watched = s.tape.flow.remedies != NULL
+    cdef Division into = divide(s.layer, s.batch, parts, watched)
+    cdef Part mine = share(s.layer, s.batch, &into, part)
+    cdef int companions = parts if into.panels > 1 else 1
+    cdef Py_ssize_t t
     for t in range(s.last - 1, s.first - 1, -1):
-        if s.tape.flow.remedies != NULL:
-            _watched_products(s.layer, s.batch, s.tape, &rows, t)
-        inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
-        if s.tape.flow.remedies != NULL:
-            enter(s.layer, s.batch, s.tape, t, &rows)
-        _backward_step(s.layer, s.batch, s.tape, &rows, t)
+        if watched:
+            _watched_products(s.layer, s.batch, s.tape, &mine, t)
+        inject(s.layer, s.batch, s.tape, s.boundary, t, &mine)
+        if watched:
+            enter(s.layer, s.batch, s.tape, t, &mine)
+        _backward_step(s.layer, s.batch, s.tape, &mine, t,
+                       companions if s.layer.cell.fed else 1)
         if t < 0:
-            collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
-    if s.input_gradient and parts == 1 and first < s.last:
-        _input_gradient(s.layer, s.batch, s.tape, first, 0,
-                        s.batch.offset[s.last] - s.batch.offset[first])
-    for t in range(first, s.last if s.input_gradient and parts > 1 else first):
-        if s.batch.live[t] > rows.low:
-            _input_gradient(s.layer, s.batch, s.tape, t, rows.low,
-                            min(rows.high, s.batch.live[t]) - rows.low)
+            collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)
+    if s.input_gradient:
+        s.layer.kernels.wait(companions)
+        _for_spans(s.layer, s.batch, s.tape, &mine, max(s.first, 0), s.last, _input_gradient)
 
 
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
@@ -233,7 +239,7 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
     """Turn the activations in Z into gradients of the pre-activations, and find that of the
     input if it is wanted. dy is in place, the rings are clear."""
     cdef Py_ssize_t stride = max(chunk_rows(layer, batch) // max(batch.size, 1), 1)
-    cdef int parts = parts_of(layer, batch)
+    cdef int parts = parts_of(layer, batch, tape.flow.remedies != NULL)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary = layer, batch, tape, boundary
     s.input_gradient, s.first = input_gradient, batch.steps

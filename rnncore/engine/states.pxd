@@ -1,5 +1,6 @@
 from rnncore.engine.batch cimport slot
 from rnncore.engine.product cimport at
+from rnncore.engine.share cimport Part
 from rnncore.engine.types cimport Batch, Layer, Tape
 
 
@@ -43,6 +44,6 @@ cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, void **
 cdef void shift_states(const Layer *layer, const Batch *batch, Tape *tape,
                        Py_ssize_t live) noexcept nogil
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                 Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil
+                 Py_ssize_t t, const Part *part) noexcept nogil
 cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                  Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil
+                  Py_ssize_t t, const Part *part) noexcept nogil

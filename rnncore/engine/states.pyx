@@ -87,13 +87,20 @@ cdef void *_target(const Layer *layer, const Batch *batch, Tape *tape, int lette
               (ring(layer, batch, t) + row) * layer.ldh, layer)
 
 
+cdef inline Py_ssize_t _units(const Layer *layer, const Part *part,
+                              Py_ssize_t *first) noexcept nogil:
+    """How many units a thread has, and the first of them."""
+    first[0] = part.first * layer.lanes
+    return min(part.last * layer.lanes, layer.hidden) - first[0]
+
+
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                 Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+                 Py_ssize_t t, const Part *part) noexcept nogil:
     """Add the gradients of final states to the rows whose last D steps hold step t."""
-    cdef Py_ssize_t row = min(high, batch.live[t] if t >= 0 else batch.size)
-    cdef Py_ssize_t back
+    cdef Py_ssize_t row = min(part.high, batch.live[t] if t >= 0 else batch.size)
+    cdef Py_ssize_t back, first = 0, count = _units(layer, part, &first)
     cdef int letter
-    while row > low:
+    while row > part.low:
         row -= 1
         back = batch.length[row] - 1 - t
         if back >= batch.past:
@@ -102,28 +109,27 @@ cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Bound
             if layer.cell.state[letter] == 0:
                 break
             if boundary.final[letter] != NULL:
-                layer.kernels.add(layer.hidden, _target(layer, batch, tape, letter, t, row),
-                                  at(boundary.final[letter],
-                                     (back * batch.size + batch.place[row]) * layer.hidden,
-                                     layer))
+                layer.kernels.add(
+                    count, at(_target(layer, batch, tape, letter, t, row), first, layer),
+                    at(boundary.final[letter],
+                       (back * batch.size + batch.place[row]) * layer.hidden + first, layer))
 
 
 cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
-                  Py_ssize_t t, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+                  Py_ssize_t t, const Part *part) noexcept nogil:
     """Hand out the gradients of the initial states of step t < 0, and clear the ring's slot."""
-    cdef Py_ssize_t row
+    cdef Py_ssize_t row, first = 0, size = _units(layer, part, &first) * layer.itemsize
     cdef void *source
+    cdef void *target
     cdef int letter
     for letter in range(2):
         if layer.cell.state[letter] == 0:
             break
-        for row in range(low, high):
+        for row in range(part.low, part.high):
+            source = target = _target(layer, batch, tape, letter, t, row)
             if layer.cell.enters:
                 source = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz, layer)
-            else:
-                source = _target(layer, batch, tape, letter, t, row)
             memcpy(at(boundary.initial[letter],
-                      ((-1 - t) * batch.size + batch.place[row]) * layer.hidden, layer),
-                   source, layer.hidden * layer.itemsize)
-            memset(_target(layer, batch, tape, letter, t, row), 0,
-                   layer.hidden * layer.itemsize)
+                      ((-1 - t) * batch.size + batch.place[row]) * layer.hidden + first, layer),
+                   at(source, first, layer), size)
+            memset(at(target, first, layer), 0, size)

@@ -38,14 +38,20 @@ def _default() -> int:
 
 
 class _Setting:
-    """The number of the whole process."""
+    """The number of the whole process, and how many can run at once."""
 
     number = _default()
+    processors = available_cpus()
 
 
 def get_num_threads() -> int:
     """How many threads a call may use."""
     return _Setting.number
+
+
+def processors() -> int:
+    """How many threads can run at once: no more should wait for one another."""
+    return _Setting.processors
 
 
 def set_num_threads(number: int) -> None:

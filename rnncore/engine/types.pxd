@@ -103,6 +103,7 @@ cdef extern from "../kernels/kernels.h" nogil:
         void (*leave)(unsigned mode) noexcept nogil
         void (*run_parts)(void (*job)(void *, int, int) noexcept nogil, void *context,
                           int parts) noexcept nogil
+        void (*wait)(int parts) noexcept nogil
         void (*sigmoid)(Py_ssize_t n, void *x) noexcept nogil
         void (*tanh)(Py_ssize_t n, void *x) noexcept nogil
 
@@ -173,6 +174,7 @@ cdef struct Batch:
     const Py_ssize_t *place   # (B) where a row stands in the user's batch
     Py_ssize_t begun          # steps of the whole batch before this run
     int threads               # how many may work on it
+    int companions            # how many of them may wait for one another
 
 
 # What is done about a gradient on its way back through time; see flow.pyx.

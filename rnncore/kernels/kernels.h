@@ -142,10 +142,11 @@ typedef struct rnn_kernels {
     void (*sgd)(const rnn_update *);
     void (*rmsprop)(const rnn_update *);
     void (*adam)(const rnn_update *);
-    unsigned (*enter)(void);        /* rnn_enter, rnn_leave, rnn_run_parts */
+    unsigned (*enter)(void);        /* rnn_enter, rnn_leave, rnn_run_parts, rnn_wait */
     void (*leave)(unsigned mode);
     void (*run_parts)(void (*job)(void *context, int part, int parts), void *context,
                       int parts);
+    void (*wait)(int parts);
     void (*sigmoid)(ptrdiff_t n, void *x);
     void (*tanh)(ptrdiff_t n, void *x);
 } rnn_kernels;
@@ -159,9 +160,13 @@ extern const char *const rnn_isa_names[];
 const char *rnn_best_isa(void);
 
 /* Run every part of a job, [0, parts), the first on the calling thread; or the whole of it as
- * part 0 of 1 where no other thread is to be had. Parts may not write to the same memory. */
+ * part 0 of 1 where no other thread is to be had. What one part writes no other may touch until
+ * both have waited. */
 typedef void (*rnn_job)(void *context, int part, int parts);
 void rnn_run_parts(rnn_job job, void *context, int parts);
+
+/* Called by every part of a job: return when all of them have called. */
+void rnn_wait(int parts);
 
 /* Denormals count as zero between these two calls of one thread. */
 unsigned rnn_enter(void);

@@ -14,11 +14,14 @@ enum { MAX_WORKERS = 255, SPINS = 2000 };   /* about 20 us of waiting before goi
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;   /* held for the whole of a job */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* guards what follows */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, finished = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t passed = PTHREAD_COND_INITIALIZER;
 static int workers;
 static unsigned born[MAX_WORKERS];                          /* the last job before a worker */
 static struct { rnn_job run; void *context; int parts; } job;
 static atomic_uint number;                                  /* of the present job */
 static atomic_int left;                                     /* parts not yet done by workers */
+static atomic_uint rounds;                                  /* of waiting for one another */
+static atomic_int arrived, asleep;                          /* in the present round */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static inline void pause_cpu(void)
@@ -56,6 +59,33 @@ static void *work(void *index)
     return NULL;
 }
 
+void rnn_wait(int parts)
+{
+    if (parts < 2)
+        return;
+    const unsigned mine = atomic_load(&rounds);
+    if (atomic_fetch_add(&arrived, 1) == parts - 1) {
+        atomic_store(&arrived, 0);
+        atomic_fetch_add(&rounds, 1);
+        if (atomic_load(&asleep)) {
+            pthread_mutex_lock(&lock);
+            pthread_cond_broadcast(&passed);
+            pthread_mutex_unlock(&lock);
+        }
+        return;
+    }
+    for (int i = 0; i < SPINS && atomic_load(&rounds) == mine; i++)
+        pause_cpu();
+    if (atomic_load(&rounds) != mine)
+        return;
+    pthread_mutex_lock(&lock);
+    atomic_fetch_add(&asleep, 1);
+    while (atomic_load(&rounds) == mine)
+        pthread_cond_wait(&passed, &lock);
+    atomic_fetch_sub(&asleep, 1);
+    pthread_mutex_unlock(&lock);
+}
+
 /* In a forked child no worker is left, and a lock may be held by a thread that is not there. */
 static void forget(void)
 {
@@ -63,6 +93,9 @@ static void forget(void)
     pthread_mutex_init(&lock, NULL);
     pthread_cond_init(&wake, NULL);
     pthread_cond_init(&finished, NULL);
+    pthread_cond_init(&passed, NULL);
+    atomic_store(&arrived, 0);
+    atomic_store(&asleep, 0);
     workers = 0;
 }
 
@@ -112,4 +145,6 @@ void rnn_run_parts(rnn_job run, void *context, int parts)
     (void)parts;
     run(context, 0, 1);
 }
+
+void rnn_wait(int parts) { (void)parts; }
 #endif

@@ -41,7 +41,7 @@ const rnn_kernels FN(kernels) = {
     .omega_weights = FN(omega_weights),
     .sum_squares = FN(sum_squares), .largest = FN(largest), .scale = FN(scale),
     .clamp = FN(clamp), .sgd = FN(sgd), .rmsprop = FN(rmsprop), .adam = FN(adam),
-    .enter = rnn_enter, .leave = rnn_leave, .run_parts = rnn_run_parts,
+    .enter = rnn_enter, .leave = rnn_leave, .run_parts = rnn_run_parts, .wait = rnn_wait,
     .sigmoid = FN(sigmoid_array), .tanh = FN(tanh_array),
 };
 #undef RNN_NAME
