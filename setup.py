@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -44,6 +45,8 @@ def extension(pyx: Path) -> Extension:
         [str(pyx), *linked],
         depends=kernels if linked else ["rnncore/kernels/kernels.h"],
         # Only the kernels calculate: in a loop that calls them -O3 gains nothing but bytes.
+        include_dirs=[numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=[*FLAGS, "-O3" if linked else "-O2"],
         extra_link_args=LINK,
     )
