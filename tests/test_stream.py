@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import threading
 import tracemalloc
 
@@ -306,6 +307,18 @@ def test_a_refused_run_changes_nothing():
             stream.run(wrong, out)
     same_states(stream.state, before)
     assert stream.run(x[:0]).shape == (0, 2, 3)
+
+
+def test_an_interrupted_run_changes_nothing():
+    stream = rc.Model([rc.LSTM(1, 128), rc.Linear(128, 1)], seed=0).stream()
+    stream.step(draw(1, 1))
+    before = stream.state
+    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        stream.run(np.ones((1_000_000, 1, 1), F32))  # seconds, unless it is interrupted
+    timer.join()
+    same_states(stream.state, before)
 
 
 def test_a_refused_state_changes_nothing():
