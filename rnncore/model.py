@@ -17,6 +17,7 @@ from rnncore.optim import clip_norm, clip_value
 from rnncore.parameters import Array
 from rnncore.remedies import ClipStep, Omega, remedies
 from rnncore.segments import Pass, add_gradient, check_segments
+from rnncore.stream import Stream
 
 
 class Model(Network):
@@ -133,6 +134,10 @@ class Model(Network):
             major = swapped(y, self.batch_first)
             major[np.arange(len(major))[:, None] >= np.asarray(lengths)] = 0
         return y
+
+    def stream(self, batch: int = 1) -> Stream:
+        """Run `batch` sequences step by step from zero states: see `rnncore.stream.Stream`."""
+        return Stream(self, batch)
 
     def backward(self, dy: Array, dstate: State | None = None,
                  input_grad: bool = True) -> tuple[Array | None, State]:

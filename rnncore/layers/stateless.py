@@ -140,12 +140,25 @@ class Embedding(Layer):
                          float_type(dtype))
         self.input_size, self.output_size = self.num_embeddings, self.embedding_dim
         self._x: Array | None = None
+        self._table: tuple[int, Array, Array] | None = None
         self.reset_parameters(seeded(seed))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a deep copy takes along: not the copied vectors."""
+        return {**vars(self), "_table": None}
 
     def reset_parameters(self, rng: np.random.Generator) -> None:
         """Draw all vectors from N(0, 1), as PyTorch does."""
         with self.parameters.writable() as flat:
             flat[:] = rng.standard_normal(flat.size)
+
+    def _packed(self) -> Array:
+        """A copy of the present vectors, the same one until they change."""
+        version, values = self.parameters.version, self.parameters.values
+        table = self._table
+        if table is None or table[0] != version or table[1] is not values:
+            table = self._table = version, values, self.parameters["weight"].copy()
+        return table[2]
 
     def forward(self, x: Array, state: State = None,
                 lengths: npt.ArrayLike | None = None) -> tuple[Array, State]:

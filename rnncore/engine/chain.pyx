@@ -1,0 +1,108 @@
+"""Chains: the steps of a stream, and the states between them, in C alone.
+
+States lie in rings of slots: a step reads those of the steps before it where they are, and
+nothing is moved. Nothing here allocates, and nothing can fail but an unknown symbol.
+"""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from rnncore.engine.operations cimport Block, Memory, Operation, Span, Step, panel_of
+from rnncore.engine.product cimport at
+from rnncore.engine.types cimport Layer, rnn_panel
+
+
+cdef inline int _check_input(const Chain *chain, const void *x,
+                             Py_ssize_t steps) noexcept nogil:
+    """-1 where x (T, B) has a symbol that the table has not."""
+    cdef const int64_t *symbols = <const int64_t *> x
+    cdef Py_ssize_t i
+    for i in range(steps * chain.size if chain.table != NULL else 0):
+        if not 0 <= symbols[i] < chain.symbols:
+            return -1
+    return 0
+
+
+cdef inline void _step(Chain *chain, const void *x, void *y) noexcept nogil:
+    cdef Py_ssize_t i, row, size = chain.inputs * chain.itemsize
+    cdef Py_ssize_t stride = chain.x.stride * chain.itemsize
+    cdef const Operation *operation
+    cdef Block result = chain.x
+    cdef Stage *stage
+    for row in range(chain.size):
+        memcpy(chain.x.rows + row * stride,
+               <const char *> x + row * size if chain.table == NULL
+               else chain.table + (<const int64_t *> x)[row] * size, size)
+    for i in range(chain.n_stages):
+        stage = &chain.stages[i]
+        operation = stage.first[stage.now]
+        while operation != NULL:
+            operation.run(operation)
+            operation = operation.next
+        result = stage.outputs[stage.now]
+        stage.now = stage.now + 1 if stage.now + 1 < stage.slots else 0
+    size, stride = chain.outputs * chain.itemsize, result.stride * chain.itemsize
+    for row in range(chain.size):
+        memcpy(<char *> y + row * size, result.rows + row * stride, size)
+
+
+cdef int stream_step(Chain *chain, const void *x, void *y) noexcept nogil:
+    """One step of all rows: x (B, I), or the symbols (B,) of an embedding, to y (B, K), which
+    may be the same memory. Returns 0; or -1, with nothing done, for an unknown symbol."""
+    return stream_run(chain, x, y, 1)
+
+
+cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps) noexcept nogil:
+    """The same for some steps: x (T, B, I) or (T, B) to y (T, B, K)."""
+    cdef Py_ssize_t t, item = sizeof(int64_t) if chain.table != NULL else \
+        chain.inputs * chain.itemsize
+    cdef Py_ssize_t target = chain.size * chain.outputs * chain.itemsize
+    cdef unsigned mode
+    if _check_input(chain, x, steps) < 0:
+        return -1
+    mode = chain.kernels.enter()
+    for t in range(steps):
+        _step(chain, <const char *> x + t * chain.size * item, <char *> y + t * target)
+    chain.kernels.leave(mode)
+    return 0
+
+
+cdef Step step_of(const Stage *stage, Py_ssize_t index, Py_ssize_t size,
+                  Py_ssize_t slot) noexcept nogil:
+    cdef Step step
+    step.layer, step.memory = &stage.layers[index], &stage.memory[index]
+    step.x.rows, step.x.stride = NULL, 0
+    step.size, step.slot, step.slots = size, slot, stage.slots
+    return step
+
+
+cdef void *past_row(const Stage *stage, Py_ssize_t index, int letter, Py_ssize_t size,
+                    Py_ssize_t back, Py_ssize_t row) noexcept nogil:
+    """Where a layer has a state of the user's, `back` steps before the last."""
+    cdef const Layer *layer = &stage.layers[index]
+    cdef const Memory *memory = &stage.memory[index]
+    cdef Py_ssize_t slot = (stage.now - 1 - back + stage.slots) % stage.slots
+    cdef void *state = memory.y if layer.cell.enters else \
+        memory.c if layer.cell.state[letter] == c'c' else memory.h
+    return at(state, (slot * size + row) * layer.ldh, layer)
+
+
+cdef void put_row(const Stage *stage, Py_ssize_t index, int letter, Py_ssize_t size,
+                  Py_ssize_t back, Py_ssize_t row, const void *value) noexcept nogil:
+    """Set a row of a state; zeros where NULL. In cells that enter it passes through the
+    pointwise function."""
+    cdef const Layer *layer = &stage.layers[index]
+    cdef Step step = step_of(stage, index, size,
+                             (stage.now - 1 - back + stage.slots) % stage.slots)
+    cdef Py_ssize_t stride = layer.ldz if layer.cell.enters else layer.ldh
+    cdef void *to = at(stage.memory[index].z, row * stride, layer) if layer.cell.enters \
+        else past_row(stage, index, letter, size, back, row)
+    cdef rnn_panel panel
+    cdef Span span
+    memset(to, 0, stride * layer.itemsize)
+    if value != NULL:
+        memcpy(to, value, layer.hidden * layer.itemsize)
+    if layer.cell.enters:
+        span.row, span.rows, span.panel, span.panels = row, 1, 0, layer.panels
+        panel = panel_of(&step, &span)
+        layer.cell.stage[0].forward(&panel)
