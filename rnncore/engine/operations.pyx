@@ -7,7 +7,7 @@ costs no more than the call. The arithmetic is that of `forward_layer`, in the s
 from libc.string cimport memcpy
 
 from rnncore.engine.arena cimport take
-from rnncore.engine.product cimport at, gemm
+from rnncore.engine.product cimport at, forward_operands, gemm
 from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 
 cdef enum:
@@ -94,22 +94,20 @@ cdef rnn_product _product(const Step *step, const Span *span, const Matrix *w, c
     """Z = start + a W' in the blocks that W feeds; `a` and `start` point to the first row of a
     batch. For BLAS start is Z."""
     cdef const Layer *layer = step.layer
-    cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = span.panel * width
-    cdef rnn_product p
-    p.rows, p.panels, p.blocks = span.rows, span.panels, w.shape.count
-    p.depth, p.a_blocks = w.shape.depth, 1
-    p.a, p.a_row = at(a, span.row * a_row, layer), a_row
-    p.a_lane, p.a_panel, p.a_block = 1, layer.lanes, 0
-    p.w_k = w.shape.count * layer.lanes
-    p.w_panel = w.shape.depth * p.w_k
-    if layer.blas == NULL:
-        p.w, skip = at(w.forward, span.panel * p.w_panel, layer), skip + w.first * layer.lanes
-    else:
-        p.w = w.dense
-    p.start, p.start_row = at(start, span.row * start_row + skip, layer), start_row
-    p.c = at(step.memory.z, span.row * layer.ldz + skip, layer)
-    p.c_row, p.c_panel = layer.ldz, width
+    cdef void *z = at(step.memory.z, span.row * layer.ldz, layer)
+    cdef rnn_product p = forward_operands(
+        layer, w, span.rows, span.panel, span.panels, at(a, span.row * a_row, layer), a_row,
+        at(start, span.row * start_row, layer), start_row, z)
+    if layer.blas != NULL:
+        p.w, p.c = w.dense, z
     return p
+
+
+cdef inline bint _continues(const Layer *layer, const Matrix *w) noexcept nogil:
+    """Whether a product feeds the blocks that the input feeds, so that its sums go on with
+    those in registers."""
+    return layer.blas == NULL and w.first == layer.x.first and \
+        w.shape.count == layer.x.shape.count
 
 
 cdef void _begin(Rectangle *r, const Step *step, const Span *span) noexcept nogil:
@@ -131,6 +129,10 @@ cdef void _begin(Rectangle *r, const Step *step, const Span *span) noexcept nogi
         r.products[1 + tap] = _product(
             step, span, &layer.h[tap],
             at(fed, _past(step, layer.taps[tap]) * layer.ldh, layer), layer.ldh, z, layer.ldz)
+        if _continues(layer, &layer.h[tap]):
+            r.products[tap].more = &r.products[1 + tap]
+    if r.count > 1 and _continues(layer, &layer.h[0]):
+        r.count = 1
 
 
 cdef void _add_rectangle(const Step *step, int stage, const Span *span,

@@ -87,7 +87,9 @@ def activate(str function, array):
 
 cdef const void *_address(array, Py_ssize_t itemsize) except? NULL:
     """Where a contiguous array of the plan's dtype begins; NULL for None."""
-    return NULL if array is None else address_of(array, itemsize)
+    if array is None:
+        return NULL
+    return address_of(array, itemsize)
 
 
 cdef int fill_arrays(Arrays *arrays, tuple given, Py_ssize_t itemsize) except -1:

@@ -41,6 +41,25 @@ cdef inline void copy_rows(const Layer *layer, Py_ssize_t rows, Py_ssize_t n, co
                    n * layer.itemsize)
 
 
+cdef inline rnn_product forward_operands(const Layer *layer, const Matrix *w, Py_ssize_t rows,
+                                         Py_ssize_t panel, Py_ssize_t panels, const void *a,
+                                         Py_ssize_t lda, const void *start,
+                                         Py_ssize_t start_row, void *z) noexcept nogil:
+    """What the native kernel takes for the following."""
+    cdef rnn_product p
+    cdef Py_ssize_t width = layer.blocks * layer.lanes
+    cdef Py_ssize_t skip = panel * width + w.first * layer.lanes
+    p.rows, p.panels, p.blocks = rows, panels, w.shape.count
+    p.depth, p.a_blocks = w.shape.depth, 1
+    p.a, p.a_row, p.a_lane, p.a_panel, p.a_block = a, lda, 1, layer.lanes, 0
+    p.w_k = w.shape.count * layer.lanes
+    p.w_panel = w.shape.depth * p.w_k
+    p.w = at(w.forward, panel * p.w_panel, layer)
+    p.start, p.start_row = at(start, skip, layer), start_row
+    p.c, p.c_row, p.c_panel, p.more = at(z, skip, layer), layer.ldz, width, NULL
+    return p
+
+
 cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
                                  Py_ssize_t panel, Py_ssize_t panels, const void *a,
                                  Py_ssize_t lda, const void *start, Py_ssize_t start_row,
@@ -57,15 +76,7 @@ cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t
         gemm(layer, c'N', c'N', rows, layer.panels * width, w.shape.depth, a, lda,
              w.dense, layer.ldz, z, layer.ldz)
         return
-    skip += w.first * layer.lanes
-    p.rows, p.panels, p.blocks = rows, panels, w.shape.count
-    p.depth, p.a_blocks = w.shape.depth, 1
-    p.a, p.a_row, p.a_lane, p.a_panel, p.a_block = a, lda, 1, layer.lanes, 0
-    p.w_k = w.shape.count * layer.lanes
-    p.w_panel = w.shape.depth * p.w_k
-    p.w = at(w.forward, panel * p.w_panel, layer)
-    p.start, p.start_row = at(start, skip, layer), start_row
-    p.c, p.c_row, p.c_panel = at(z, skip, layer), layer.ldz, width
+    p = forward_operands(layer, w, rows, panel, panels, a, lda, start, start_row, z)
     layer.kernels.product(&p)
 
 
@@ -90,7 +101,7 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
     p.w_panel = w.shape.count * w.shape.hidden * layer.lanes
     p.w = at(w.backward, panel * p.w_panel, layer)
     p.start, p.start_row = at(start, skip, layer), start_row
-    p.c, p.c_row, p.c_panel = at(c, skip, layer), ldc, layer.lanes
+    p.c, p.c_row, p.c_panel, p.more = at(c, skip, layer), ldc, layer.lanes, NULL
     layer.kernels.product(&p)
 
 
@@ -113,5 +124,5 @@ cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_
     p.w_k, p.w_panel = -layer.ldz, layer.blocks * layer.lanes
     p.start = p.c = at(sums, skip, layer)
     p.start_row = p.c_row = layer.ldz
-    p.c_panel = layer.blocks * layer.lanes
+    p.c_panel, p.more = layer.blocks * layer.lanes, NULL
     layer.kernels.product(&p)

@@ -8,33 +8,23 @@
 #undef ROWS_2
 #undef ROWS_3
 #undef ROWS_4
-#undef WIDE
 #if RNN_REGISTERS == 32
 #define ROWS_1 12      /* rows of a tile of 1, 2, 3 or 4 vectors a row */
 #define ROWS_2 12
 #define ROWS_3 8
 #define ROWS_4 6
-#define WIDE   4       /* panels of a tile of a single row, which lives on reading weights */
 #else
 #define ROWS_1 6
 #define ROWS_2 6
 #define ROWS_3 4
 #define ROWS_4 3
-#define WIDE   2
 #endif
 
-/* R rows, P panels, N blocks: constants at every call. */
-ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
-                            const real *start, real *c, const int R, const int P, const int N)
+/* The sums of a tile of R rows, P panels and N blocks, which are constants at every call. */
+ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const real *w, vec *sum,
+                                  const int R, const int P, const int N)
 {
     const int V = P * N;
-    vec sum[24];           /* R * V of them are used */
-#pragma GCC unroll 16
-    for (int i = 0; i < R; i++)
-#pragma GCC unroll 16
-        for (int v = 0; v < V; v++)
-            sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel
-                                            + v % N * LANES);
     for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
         const real *a_panel = a;
         for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += LANES, a_panel += s->a_panel) {
@@ -52,6 +42,27 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
                 }
         }
     }
+}
+
+/* A single row goes on with `more` while the sums are in registers. */
+ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
+                            const real *start, real *c, const int R, const int P, const int N)
+{
+    const int V = P * N;
+    vec sum[24];           /* R * V of them are used */
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel
+                                            + v % N * LANES);
+    FN(accumulate)(s, a, w, sum, R, P, N);
+    if (R == 1)
+        for (const rnn_product *part = s->more; part; part = part->more) {
+            const ptrdiff_t panel = (w - (const real *)s->w) / s->w_panel;
+            FN(accumulate)(part, part->a, (const real *)part->w + panel * part->w_panel, sum,
+                           R, P, N);
+        }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
@@ -99,10 +110,10 @@ STRIP(4, 1, ROWS_4, CASES_3)
 STRIP(1, 2, ROWS_2, CASES_6)
 STRIP(1, 3, ROWS_3, CASES_4)
 STRIP(1, 4, ROWS_4, CASES_3)
+#endif
 STRIP(2, 2, 1, CASES_1)
 STRIP(2, 3, 1, CASES_1)
 STRIP(2, 4, 1, CASES_1)
-#endif
 #undef STRIP
 #undef CASE
 #undef CASES_1
@@ -114,20 +125,21 @@ STRIP(2, 4, 1, CASES_1)
 
 typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real *);
 
-/* By blocks a panel: one panel at a time, several for a single row; and up to four where a panel
- * is one vector. */
-static void FN(product)(const rnn_product *s)
+/* All panels. By blocks a panel: one panel at a time; two or four for a single row, which lives on reading
+ * weights; and up to four where a panel is one vector. */
+static void FN(panels)(const rnn_product *s)
 {
     static const FN(strip) one[] = {
         FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
     };
-    static const FN(strip) wide[] = {
-#if RNN_REGISTERS == 32
-        NULL, FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
-#else
-        NULL, FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
-#endif
+    static const FN(strip) two[] = {
+        FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
     };
+#if RNN_REGISTERS == 32
+    static const FN(strip) four[] = {
+        FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
+    };
+#endif
     static const FN(strip) vectors[] = {
         FN(strip_1_1), FN(strip_2_1), FN(strip_3_1), FN(strip_4_1),
     };
@@ -138,9 +150,21 @@ static void FN(product)(const rnn_product *s)
         group = 1;
         if (s->blocks == 1)
             group = left < 4 ? left : 4, strip = vectors[group - 1];
-        else if (s->rows == 1 && left >= WIDE)
-            group = WIDE, strip = wide[s->blocks - 1];
+#if RNN_REGISTERS == 32
+        else if (s->rows == 1 && left >= 4)
+            group = 4, strip = four[s->blocks - 1];
+#endif
+        else if (s->rows == 1 && left >= 2)
+            group = 2, strip = two[s->blocks - 1];
         strip(s, w, start, c);
         w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
     }
+}
+
+/* More than one row goes on with the sums from memory. */
+static void FN(product)(const rnn_product *s)
+{
+    FN(panels)(s);
+    for (s = s->rows > 1 ? s->more : NULL; s; s = s->more)
+        FN(panels)(s);
 }
