@@ -45,7 +45,9 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
         run.tapes[index].dy, run.tapes[index].dh = shared.dy, shared.dh
         run.tapes[index].dc, run.tapes[index].drh = shared.dc, shared.drh
         run.tapes[index].sums = shared.sums
-    buffers.above, buffers.below = take(arena, rows * wide), take(arena, rows * wide)
+    buffers.below = take(arena, rows * wide)
+    buffers.above = take(arena, rows * wide if run.plan.n_layers > 1
+                         or run.composed(run.plan.n_layers - 1) else 0)
     buffers.dx = take(arena, rows * wide if run.plan.directions > 1 else 0)
     buffers.turned = take(arena, rows * wide if run.plan.directions > 1 else 0)
 

@@ -19,6 +19,7 @@ from rnncore.engine.types cimport Arrays, Layer, Remedies
 
 cdef enum:
     LINE = 64                 # bytes of a cache line, at which the memory of a pass begins
+    WINDOW = 1 << 10          # rows of all steps between two layers
 
 
 cdef object _dtype(Plan plan):
@@ -177,8 +178,25 @@ cdef bint _as_packed(Sequences sequences, const View *array) noexcept:
 
 
 def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
-    """Run a batch keeping nothing but the output and the final states. Where they lie as the
-    engine wants them, input and output are not copied."""
+    """Run a batch keeping nothing but the output and the final states: some steps at a time,
+    so that the memory between layers does not grow with the number of steps; unless there is
+    a reverse direction, which begins at the end."""
+    cdef Py_ssize_t first, steps = x.shape[0], size = x.shape[1]
+    cdef Py_ssize_t most = WINDOW // max(size, 1) + 1
+    if plan.directions > 1 or steps <= most:
+        return _infer(plan, x, state, lengths, workspaces, threads, out)
+    if out is None:
+        out = numpy.empty((steps, size, plan.spec.hidden), _dtype(plan))
+    for first in range(0, steps, most):
+        part = slice(first, first + most)
+        left = None if lengths is None else \
+            numpy.clip(lengths - first, 0, min(most, steps - first))
+        _, state = _infer(plan, x[part], state, left, workspaces, threads, out[part])
+    return out, state
+
+
+cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, out):
+    """Where they lie as the engine wants them, input and output are not copied."""
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
     cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, ())

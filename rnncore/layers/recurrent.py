@@ -192,6 +192,14 @@ class Recurrent(Layer):
             If an array has another dtype than the layer.
         ValueError
             If a shape or a length is wrong.
+
+        Notes
+        -----
+        With N valid steps in all rows together, N I numbers are kept until `backward`, and
+        N (G + S) H of every layer and direction: G blocks of activations and S states (LSTM 4
+        and 2, GRU 4 and 1, RNN 1 and 1). `backward` takes N (H + W) more with W the greater of
+        I and the width of the output, and another N W with several layers. Widths are rounded
+        up to whole vectors. With a reverse direction inputs and outputs are kept once more.
         """
         x, single = self._boundary.batch("x", x, self.input_size)
         lengths = lengths_of(lengths, x.shape[0], x.shape[1])
@@ -255,7 +263,9 @@ class Recurrent(Layer):
               out: Array | None = None) -> tuple[Array, State]:
         """Run over sequences keeping nothing; the same bits as `forward` without dropout.
 
-        Safe from several threads at once. `out`, if given, receives y and must have its shape.
+        Safe from several threads at once. `out`, if given, receives y and must have its shape;
+        Ctrl-C leaves it with the first steps alone. Beyond x and y, the memory that is needed
+        does not grow with the number of steps, unless the layer is bidirectional.
         See `forward` for the other arguments and for what is raised.
         """
         x, single = self._boundary.batch("x", x, self.input_size)
