@@ -69,30 +69,36 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, cons
         layer.kernels.wait(companions)
 
 
-# Consecutive packed rows: some of one step, or all of several where one thread has all rows.
+# A product over some panels of consecutive packed rows, the first of them a row of step t.
 ctypedef void (*span_function)(const Layer *layer, const Batch *batch, Tape *tape,
-                               const Part *part, Py_ssize_t t, Py_ssize_t row,
-                               Py_ssize_t rows) noexcept nogil
+                               Py_ssize_t panel, Py_ssize_t panels, Py_ssize_t t,
+                               Py_ssize_t row, Py_ssize_t rows) noexcept nogil
 
 
-cdef void _for_spans(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
-                     Py_ssize_t first, Py_ssize_t last, span_function run) noexcept nogil:
-    """Call a function for all rows of one thread in the steps [first, last)."""
-    cdef Py_ssize_t t
-    if first < last and part.low == 0 and part.high == batch.size:
-        run(layer, batch, tape, part, first, 0, batch.offset[last] - batch.offset[first])
+cdef void _for_spans(const Steps *s, const Part *part, span_function run, Py_ssize_t vectors,
+                     Py_ssize_t panel, Py_ssize_t end) noexcept nogil:
+    """Multiply all rows of one thread in some steps: at once where it has all rows, else step
+    by step, a few panels at a time, so that their weights stay in cache from step to step."""
+    cdef Py_ssize_t first = max(s.first, 0), t, rows
+    cdef Py_ssize_t wide = 4 if vectors == 1 else 1
+    if first < s.last and part.low == 0 and part.high == s.batch.size:
+        rows = s.batch.offset[s.last] - s.batch.offset[first]
+        run(s.layer, s.batch, s.tape, panel, end - panel, first, 0, rows)
         return
-    for t in range(first, last):
-        if batch.live[t] > part.low:
-            run(layer, batch, tape, part, t, part.low,
-                min(part.high, batch.live[t]) - part.low)
+    while panel < end:
+        for t in range(first, s.last):
+            rows = min(part.high, s.batch.live[t]) - part.low
+            if rows > 0:
+                run(s.layer, s.batch, s.tape, panel, min(wide, end - panel), t, part.low, rows)
+        panel += wide
 
 
-cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
-                         Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Z = bias + x W for rows from step t on."""
+cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t panel,
+                         Py_ssize_t panels, Py_ssize_t t, Py_ssize_t row,
+                         Py_ssize_t rows) noexcept nogil:
+    """Z = bias + x W."""
     cdef Py_ssize_t live = batch.offset[t] - batch.origin + row
-    forward_product(layer, &layer.x, rows, part.first, part.last - part.first,
+    forward_product(layer, &layer.x, rows, panel, panels,
                     at(tape.x, live * tape.ldx, layer), tape.ldx, layer.bias, 0,
                     z_at(layer, batch, tape, t, row))
 
@@ -103,7 +109,7 @@ cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
     cdef Division into = divide(s.layer, s.batch, parts, False)
     cdef Part mine = share(s.layer, s.batch, &into, part)
     cdef Py_ssize_t t
-    _for_spans(s.layer, s.batch, s.tape, &mine, max(s.first, 0), s.last, _input_product)
+    _for_spans(s, &mine, _input_product, s.layer.blocks, mine.first, mine.last)
     for t in range(s.first, s.last):
         _forward_step(s.layer, s.batch, s.tape, &mine, t,
                       parts if into.panels > 1 and s.layer.cell.fed else 1)
@@ -198,15 +204,12 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, con
             return
 
 
-cdef void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
-                          Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """dx = dZ W, onto what the cell itself left there, for rows from step t on. A thread that
-    has some of the layer's panels does as large a part of the input's."""
-    cdef Py_ssize_t panels = (layer.inputs + layer.lanes - 1) // layer.lanes
-    cdef Py_ssize_t first = panels * part.first // layer.panels
+cdef void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t panel,
+                          Py_ssize_t panels, Py_ssize_t t, Py_ssize_t row,
+                          Py_ssize_t rows) noexcept nogil:
+    """dx = dZ W, onto what the cell itself left there; panels are those of the input."""
     cdef void *dx = at(tape.dx, (batch.offset[t] - batch.origin + row) * layer.ldx, layer)
-    backward_product(layer, &layer.x, rows, first, panels * part.last // layer.panels - first,
-                     z_at(layer, batch, tape, t, row),
+    backward_product(layer, &layer.x, rows, panel, panels, z_at(layer, batch, tape, t, row),
                      dx if layer.cell.mixes_input else layer.zeros,
                      layer.ldx if layer.cell.mixes_input else 0, dx, layer.ldx)
 
@@ -218,7 +221,7 @@ cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
     cdef Division into = divide(s.layer, s.batch, parts, watched)
     cdef Part mine = share(s.layer, s.batch, &into, part)
     cdef int companions = parts if into.panels > 1 else 1
-    cdef Py_ssize_t t
+    cdef Py_ssize_t panels = (s.layer.inputs + s.layer.lanes - 1) // s.layer.lanes, t
     for t in range(s.last - 1, s.first - 1, -1):
         if watched:
             _watched_products(s.layer, s.batch, s.tape, &mine, t)
@@ -231,7 +234,8 @@ cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
             collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)
     if s.input_gradient:
         s.layer.kernels.wait(companions)
-        _for_spans(s.layer, s.batch, s.tape, &mine, max(s.first, 0), s.last, _input_gradient)
+        _for_spans(s, &mine, _input_gradient, 1, panels * mine.first // s.layer.panels,
+                   panels * mine.last // s.layer.panels)
 
 
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
