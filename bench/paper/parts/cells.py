@@ -192,4 +192,4 @@ def _epoch(model: rc.Model, material: Material) -> float:
         model.fit(material.train, batch_size=BATCH, optimizer=rc.Adam(0.0),
                   clip_norm=THRESHOLD)
         seconds.append(time.perf_counter() - start)
-    return round(min(seconds), 3)
+    return round(min(seconds), 6)
