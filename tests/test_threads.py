@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_same_bits_for_every_number(kind, options, ragged, rows, hidden, monkeyp
     for number in (2, 3, 8):
         with rc.num_threads(number):
             assert bits(layer, rows, lengths) == expected
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
+def test_workers_stay_free_to_run_anywhere():
+    layer = rc.LSTM(INPUTS, HIDDEN, seed=0)
+    with rc.num_threads(4):
+        for _ in range(50):
+            layer.infer(np.zeros((STEPS, ROWS, INPUTS), np.float32))
+            time.sleep(0.001)  # so that the workers go to sleep
+    allowed = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+    assert len(allowed) > 3 and all(mask == os.sched_getaffinity(0) for mask in allowed)
 
 
 def test_many_callers_share_one_model():

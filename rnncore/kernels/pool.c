@@ -3,6 +3,10 @@
  * Workers are made when first needed and sleep between jobs. One job runs at a time: whoever
  * finds the pool busy, or calls from inside a job, runs all parts itself, to the same bits,
  * for parts never share what they write. After fork the child begins with an empty pool. */
+#ifdef __linux__
+#define _GNU_SOURCE     /* sched_getcpu, sched_setaffinity */
+#include <sched.h>
+#endif
 #include "kernels.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -17,7 +21,7 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, finished = PTHREAD_COND_I
 static pthread_cond_t passed = PTHREAD_COND_INITIALIZER;
 static int workers;
 static unsigned born[MAX_WORKERS];                          /* the last job before a worker */
-static struct { rnn_job run; void *context; int parts; } job;
+static struct { rnn_job run; void *context; int parts, processor; } job;
 static atomic_uint number;                                  /* of the present job */
 static atomic_int left;                                     /* parts not yet done by workers */
 static atomic_uint rounds;                                  /* of waiting for one another */
@@ -33,6 +37,33 @@ static inline void pause_cpu(void)
 #endif
 }
 
+static int processor(void)
+{
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* A worker that was woken where the caller runs would take turns with it: they would sleep and
+ * wake in a way that lets no scheduler see two of them waiting. It goes elsewhere, and is left
+ * free to be moved again. */
+static void step_aside(int caller)
+{
+#ifdef __linux__
+    cpu_set_t all, others;
+    if (caller < 0 || sched_getcpu() != caller || sched_getaffinity(0, sizeof all, &all))
+        return;
+    others = all;
+    CPU_CLR(caller, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+#else
+    (void)caller;
+#endif
+}
+
 static void *work(void *index)
 {
     const int part = (int)(ptrdiff_t)index;
@@ -45,10 +76,11 @@ static void *work(void *index)
         while (atomic_load(&number) == seen)
             pthread_cond_wait(&wake, &lock);
         seen = atomic_load(&number);
-        const int parts = job.parts;
+        const int parts = job.parts, caller = job.processor;
         pthread_mutex_unlock(&lock);
         if (part >= parts)
             continue;
+        step_aside(caller);
         job.run(job.context, part, parts);
         if (atomic_fetch_sub(&left, 1) == 1) {
             pthread_mutex_lock(&lock);
@@ -125,7 +157,7 @@ void rnn_run_parts(rnn_job run, void *context, int parts)
     }
     pthread_mutex_lock(&lock);
     parts = recruit(parts);
-    job.run = run, job.context = context, job.parts = parts;
+    job.run = run, job.context = context, job.parts = parts, job.processor = processor();
     atomic_store(&left, parts - 1);
     atomic_fetch_add(&number, 1);
     pthread_cond_broadcast(&wake);
