@@ -22,6 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy
 from cell_mutations import Mutant, cell_mutants
 from engine_mutations import engine_mutants
 from flow_mutations import flow_mutants
@@ -37,7 +38,7 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILE = [
     *(sysconfig.get_config_var("CC") or "cc").split(),
     *("-O0", "-w", "-fPIC", "-std=c11", "-pthread", "-ffp-contract=off"),
-    f"-I{sysconfig.get_paths()['include']}",
+    *(f"-I{folder}" for folder in (sysconfig.get_paths()["include"], numpy.get_include())),
 ]
 CYTHON = [sys.executable, "-m", "cython", "-3", "-I", ".", "-X"]
 DIRECTIVES = "boundscheck=False,wraparound=False,initializedcheck=False,cdivision=True"
