@@ -17,6 +17,7 @@ from rnncore.engine.threads import available_cpus
 
 STEPS, ROWS, INPUTS, HIDDEN = 40, 41, 6, 69  # enough work to wake a thread for
 FEW, WIDE = 3, 300  # too few rows to share: threads share the panels
+SOME, BROAD = 17, 150  # threads share both
 KINDS = [
     (rc.LSTM, {"num_layers": 2}),
     (rc.LSTM, {"peephole": "diagonal", "taps": (1, 3)}),
@@ -52,7 +53,7 @@ def bits(layer: rc.LSTM, rows: int, lengths: np.ndarray | None) -> list[bytes]:
 
 @pytest.mark.parametrize(("kind", "options"), KINDS, ids=str)
 @pytest.mark.parametrize("ragged", [False, True])
-@pytest.mark.parametrize(("rows", "hidden"), [(ROWS, HIDDEN), (FEW, WIDE)])
+@pytest.mark.parametrize(("rows", "hidden"), [(ROWS, HIDDEN), (FEW, WIDE), (SOME, BROAD)])
 def test_same_bits_for_every_number(kind, options, ragged, rows, hidden, monkeypatch):
     monkeypatch.setattr(threads._Setting, "processors", 8)  # more may wait for one another
     inputs = hidden if kind is rc.IntersectionRNN else INPUTS

@@ -6,8 +6,9 @@ that only change how work is cut into pieces, and none of these, which change no
 
     _carry          `later >= batch.steps` as `>`: nothing lives at step T
     _carry          `living > 0` as `>=`: a product of no rows
-    _stretch        conditions that end a stretch too early: more products, same order
-    _matrices       `layer.h[i]` as `layer.h[0]`: the matrices of all taps have one shape
+    _input_gradient for more steps than have their dZ: it comes again, and then they have
+    load_gradient   another layer's dy, or its row stride: they share it
+    backward        `wanted and` in front of a residual: no one reads what is not wanted
     backward        the row stride of `above` in a residual as that of `below`: equal there
 """
 
@@ -27,12 +28,17 @@ TESTS = (
 
 Mutations = dict[str, list[tuple[str, str, str]]]  # by file: function, old text, new text
 
+ABOVE = "buffers.above if run.composed(run.plan.n_layers - 1) else NULL"
+
 MUTATIONS: Mutations = {
     "engine/backward.pyx": [
         ("_enter", "at(above, direction * n, layer)", "above"),
         ("_enter", "memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)", "pass"),
         ("_enter", "memset(tape.dh, 0, carried)", "pass"),
         ("_enter", "memset(tape.dc, 0, carried)", "pass"),
+        ("_enter", "memset(tape.drh, 0, batch.size * layer.ldh * run.item)", "pass"),
+        ("_enter", "if above == NULL:", "if True:"),
+        ("_enter", "if above == NULL:", "if False:"),
         ("_enter", "direction == 1", "direction == 2"),
         (
             "_enter",
@@ -43,12 +49,23 @@ MUTATIONS: Mutations = {
         ("backward", "states = index * batch.past * batch.size * layer.hidden", "states = 0"),
         ("backward", "states = index * batch.past", "states = index"),
         ("backward", "buffers.dx if direction else buffers.below", "buffers.below"),
-        ("backward", "buffers.above, stride, direction)", "buffers.above, stride, 0)"),
-        ("backward", "if number == 0 and not input_grad", "if not input_grad"),
-        ("backward", "            input_gradient(layer, batch, tape)\n", ""),
+        ("backward", " above, stride, direction)", " above, stride, 0)"),
+        ("backward", "number > 0 or input_grad", "input_grad"),
+        ("backward", "number > 0 or input_grad", "number > 0"),
+        ("backward", "&boundary, wanted)", "&boundary, False)"),
         ("backward", "at(buffers.turned, row", "at(buffers.dx, row"),
-        ("backward", "if direction == 1:", "if direction == 2:"),
-        ("backward", "if run.adds_input(number)", "if not run.adds_input(number)"),
+        ("backward", "if direction == 1 and", "if direction == 2 and"),
+        ("backward", "and run.adds_input(number)", "and not run.adds_input(number)"),
+        ("backward", ABOVE, "NULL"),
+        ("backward", ABOVE, "buffers.above"),
+        ("backward", "run.composed(run.plan.n_layers - 1)", "run.composed(0)"),
+        ("backward", "        above = buffers.above\n    buffers", "    buffers"),
+        ("backward", "run.strides[run.plan.n_layers]", "run.strides[0]"),
+        ("load_gradient", "run.plan.n_layers - 1", "0"),
+        ("load_gradient", "run.strides[last + 1]", "run.strides[last]"),
+        ("load_gradient", "if not run.composed(last):", "if run.composed(last):"),
+        ("load_gradient", "if not run.composed(last):", "if True:"),
+        ("load_gradient", "slot(batch, 0) * layer.ldh", "0"),
         ("gradients", "range(run.plan.n_layers * run.plan.directions)", "range(1)"),
         ("gradients", "&grads[index]", "&grads[0]"),
     ],
@@ -124,19 +141,24 @@ MUTATIONS: Mutations = {
         ("_backward_step", "elif layer.cell.fed and", "elif False and"),
         ("_backward_step", "if t >= 0 or layer.cell.enters:", "if t >= 0:"),
         ("_backward_part", "range(s.last - 1, s.first - 1, -1)", "range(s.first, s.last)"),
-        (
-            "_backward_part",
-            "inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)",
-            "pass",
-        ),
-        (
-            "_backward_part",
-            "            collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)",
-            "            pass",
-        ),
+        ("_backward_part", "inject(s.layer, s.batch, s.tape, s.boundary, t, &mine)", "pass"),
+        ("_backward_part", "collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)", "pass"),
+        ("_backward_part", "if s.input_gradient:", "if False:"),
+        ("_backward_part", "max(s.first, 0), s.last", "max(s.first, 0) + 1, s.last"),
         ("backward_layer", "while s.first > -batch.past:", "while s.first > 0:"),
-        ("_input_part", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),
-        ("_input_part", "step_row(layer, s.batch, 0) + low", "low"),
+        ("_for_spans", "part, first, 0, batch", "part, 0, 0, batch"),
+        ("_for_spans", "batch.offset[last] - batch.offset[first]", "batch.offset[last]"),
+        ("_for_spans", "batch.offset[last] - batch.offset[first]", "batch.live[first]"),
+        ("_input_gradient", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),
+        ("_input_gradient", "layer.ldx if layer.cell.mixes_input else 0", "0"),
+        ("_input_gradient", "(layer.inputs + layer.lanes - 1) //", "layer.inputs //"),
+        ("_input_gradient", "(layer.inputs + layer.lanes - 1) // layer.lanes", "layer.panels"),
+        ("_input_gradient", "(batch.offset[t] - batch.origin + row)", "row"),
+        (
+            "_input_gradient",
+            "z_at(layer, batch, tape, t, row)",
+            "z_at(layer, batch, tape, 0, row)",
+        ),
     ],
     "engine/states.pyx": [
         ("_target", "(t >= 0 or layer.cell.enters)", "True"),
@@ -160,71 +182,15 @@ MUTATIONS: Mutations = {
             "(batch.past + t) * batch.size + batch.place[row]",
         ),
         ("collect", "(-1 - t) * batch.size + batch.place[row]", "(-1 - t) * batch.size + row"),
+        ("collect", "memset(at(target, first, layer), 0, size)", "pass"),
         (
-            "collect",
-            "memset(_target(layer, batch, tape, letter, t, row), 0,\n"
-            "                   layer.hidden * layer.itemsize)",
-            "pass",
+            "_units",
+            "min(part.last * layer.lanes, layer.hidden)",
+            "part.last * layer.lanes",
         ),
     ],
     "engine/states.pxd": [
         ("ring", "(t % layer.lag + layer.lag) % layer.lag * batch.size", "0"),
-    ],
-    "engine/gradient.pyx": [
-        ("_accumulate", "at(states, rows * a.stride, layer)", "states"),
-        ("_accumulate", "at(dz, (row + rows) * layer.ldz, layer)", "dz"),
-        (
-            "_accumulate",
-            "at(dz, (row + rows) * layer.ldz, layer)",
-            "at(dz, row * layer.ldz, layer)",
-        ),
-        (
-            "_accumulate",
-            "at(dz, (row + rows) * layer.ldz, layer)",
-            "at(dz, rows * layer.ldz, layer)",
-        ),
-        (
-            "_stretch",
-            "slot(batch, t - 1 - back) + batch.live[t - 1] == slot(batch, t - back)",
-            "True",
-        ),
-        ("_open", "range(shape.depth)", "range(0)"),
-        ("_matrix_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
-        ("_matrix_gradient", "if a.back == 0:", "if a.back <= 1:"),
-        ("_matrix_gradient", "s.batch.offset[end], sums", "s.batch.offset[1], sums"),
-        ("_matrix_gradient", "s.batch.offset[end] - row", "s.batch.live[first]"),
-        ("_matrix_gradient", "slot(s.batch, first - a.back)", "slot(s.batch, first)"),
-        ("_matrix_gradient", "slot(s.batch, first - a.back)", "slot(s.batch, first - 1)"),
-        ("_matrix_gradient", ", dz, row,", ", dz, 0,"),
-        ("_matrix_gradient", "        end = first", "        end = 0"),
-        (
-            "_matrix_gradient",
-            "&mine, grad, at(sums, w.first * layer.lanes, layer)",
-            "&mine, grad, sums",
-        ),
-        ("_bias_gradient", "s.batch.offset[s.batch.steps]", "s.batch.offset[1]"),
-        ("_bias_gradient", "step_row(layer, s.batch, 0) * layer.ldz", "0"),
-        (
-            "_unit_gradient",
-            "range(s.batch.steps - 1, -1, -1)",
-            "range(s.batch.steps - 1, 0, -1)",
-        ),
-        ("_unit_gradient", "+ unit.block * layer.lanes", ""),
-        ("_unit_gradient", "slot(s.batch, t - a.back)", "slot(s.batch, t)"),
-        ("_unit_gradient", "row = s.batch.offset[t] + rows", "row = rows"),
-        ("_units", "layer.lag if unit.previous else 0", "layer.lag"),
-        ("_units", "layer.lag if unit.previous else 0", "1 if unit.previous else 0"),
-        ("_units", "s.tape.c if unit.state == c'c' else s.tape.h", "s.tape.h"),
-        ("_units", "i * layer.hidden", "0"),
-        ("_matrices", "s.tape.c if layer.cell.fed == c'c' else s.tape.h", "s.tape.h"),
-        ("_matrices", "range(layer.n_taps if", "range(1 if"),
-        ("_matrices", "layer.taps[i]", "layer.taps[0]"),
-        ("_matrices", "s.grads.weight_h[i]", "s.grads.weight_h[0]"),
-        ("_matrices", "if layer.cell.n_stages > 1:", "if layer.cell.n_stages > 2:"),
-        ("_matrices", "s.tape.rh", "s.tape.h"),
-        ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_x, s.grads.bias_x)", "pass"),
-        ("_gradient_part", "_bias_gradient(s, &mine, &layer.bias_h, s.grads.bias_h)", "pass"),
-        ("_gradient_part", "&layer.bias_h, s.grads.bias_h", "&layer.bias_x, s.grads.bias_h"),
     ],
     "engine/product.pxd": [
         (
@@ -253,19 +219,6 @@ MUTATIONS: Mutations = {
             "at(dz, skip, layer)",
         ),
         ("gradient_product", "-lda * layer.lanes", "lda * layer.lanes"),
-    ],
-    "kernels/pack.h": [
-        ("from_panels", "w + m->row_block[b]", "w + b"),
-        ("transpose", "w[(m->row_block[b] * m->hidden", "w[(b * m->hidden"),
-        ("add", "+=", "-="),
-        ("add", "+=", "="),
-        ("column_sums", "+=", "-="),
-        ("column_sums", "+=", "="),
-        ("column_sums", "row >= 0", "row > 0"),
-        ("unit_gradient", "FMA(z, state, *sums)", "FMA(-z, state, *sums)"),
-        ("unit_gradient", "FMA(z, state, *sums)", "z * state"),
-        ("unit_gradient", "FMA(z, state, *sums)", "z + *sums"),
-        ("unit_gradient", "row >= 0", "row > 0"),
     ],
 }
 

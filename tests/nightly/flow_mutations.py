@@ -34,12 +34,12 @@ CLIPPED_FIRST = """    if flow.remedies.threshold < INFINITY:
         _clip(layer, batch, tape, t, part, parts, count)
     if flow.remedies.omega:
 """
-ENTERED_FIRST = """        if s.tape.flow.remedies != NULL:
-            enter(s.layer, s.batch, s.tape, t, &rows)
-            inject(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
-            _backward_step(s.layer, s.batch, s.tape, &rows, t)
+ENTERED_FIRST = """        if watched:
+            enter(s.layer, s.batch, s.tape, t, &mine)
+            inject(s.layer, s.batch, s.tape, s.boundary, t, &mine)
+            _backward_step(s.layer, s.batch, s.tape, &mine, t, 1)
             if t < 0:
-                collect(s.layer, s.batch, s.tape, s.boundary, t, rows.low, rows.high)
+                collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)
             continue
         inject("""
 
@@ -249,8 +249,8 @@ MUTATIONS: Mutations = {
         ("_watched_products", "t, row, p.rows", "t, 0, p.rows"),
         ("_watched_products", "panel, p.panels", "0, p.panels"),
         ("_backward_step", " and tape.flow.remedies == NULL", ""),
-        ("_backward_part", "_watched_products(s.layer, s.batch, s.tape, &rows, t)", "pass"),
-        ("_backward_part", "enter(s.layer, s.batch, s.tape, t, &rows)", "pass"),
+        ("_backward_part", "_watched_products(s.layer, s.batch, s.tape, &mine, t)", "pass"),
+        ("_backward_part", "enter(s.layer, s.batch, s.tape, t, &mine)", "pass"),
         ("_backward_part", "        inject(", ENTERED_FIRST),
         ("backward_layer", "finish_flow(layer, batch, &tape.flow)", "pass"),
     ],
@@ -261,6 +261,7 @@ MUTATIONS: Mutations = {
             "memset(at(dy, row * layer.ldh + n, layer), 0, (layer.ldh - n) * run.item)",
             "pass",
         ),
+        ("load_gradient", "run.width, stride)", "run.width, run.width)"),
         (
             "carve_backward",
             "carve_flow(layer, batch, &run.tapes[index].flow, arena)",

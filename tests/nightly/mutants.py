@@ -5,7 +5,7 @@
 Prints each mutant, its file and line, and whether the tests killed it; exits with 1 if any
 survives. Works in copies of the tree, unoptimized and with the baseline kernels alone, where a
 change of a cell costs one second of compiling. What is mutated, and what is not because nobody
-could tell the difference, is in cell_mutations.py, engine_mutations.py and flow_mutations.py.
+could tell the difference, is in the files named *_mutations.py.
 """
 
 from __future__ import annotations
@@ -22,18 +22,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy
 from cell_mutations import Mutant, cell_mutants
 from engine_mutations import engine_mutants
 from flow_mutations import flow_mutants
+from gradient_mutations import gradient_mutants
+from thread_mutations import thread_mutants
 
+SOURCES = [cell_mutants, engine_mutants, gradient_mutants, thread_mutants, flow_mutants]
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = ["test_gradients.py", "test_omega.py", "test_omega_reference.py"]
-THEN = ["test_equivalences.py", "test_dropout.py", "test_memory.py"]  # what passed the first
+# What passed the first.
+THEN = ["test_equivalences.py", "test_dropout.py", "test_memory.py", "test_threads.py"]
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILE = [
     *(sysconfig.get_config_var("CC") or "cc").split(),
     *("-O0", "-w", "-fPIC", "-std=c11", "-pthread", "-ffp-contract=off"),
-    f"-I{sysconfig.get_paths()['include']}",
+    *(f"-I{folder}" for folder in (sysconfig.get_paths()["include"], numpy.get_include())),
 ]
 CYTHON = [sys.executable, "-m", "cython", "-3", "-I", ".", "-X"]
 DIRECTIVES = "boundscheck=False,wraparound=False,initializedcheck=False,cdivision=True"
@@ -189,7 +194,7 @@ def main() -> int:
     )
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     arguments = parser.parse_args()
-    every = [*cell_mutants(ROOT), *engine_mutants(ROOT), *flow_mutants(ROOT)]
+    every = [mutant for mutants_of in SOURCES for mutant in mutants_of(ROOT)]
     mutants = [
         mutant for mutant in every if any(word in describe(mutant) for word in arguments.only)
     ]

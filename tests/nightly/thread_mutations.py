@@ -1,0 +1,79 @@
+"""Mutations of how threads share rows and panels, and of where each then finds its own.
+
+Left out are those that only change how work is cut, and those by which a thread writes what is
+another's or does not wait for it: what comes of them is chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cell_mutations import Mutant
+from engine_mutations import Mutations, written_out
+
+TESTS = "same_bits_for_every_number or threads_do_not_change_a_bit"
+
+MUTATIONS: Mutations = {
+    "engine/share.pxd": [
+        ("divide", "if whole_rows or", "if"),
+        ("share", "part // into.panels", "part"),
+        ("share", "part % into.panels", "part"),
+        ("share", "part % into.panels", "0"),
+        (
+            "share",
+            "batch.size * (row + 1) // into.rows",
+            "mine.low + batch.size // into.rows",
+        ),
+        (
+            "share",
+            "layer.panels * (panel + 1) // into.panels",
+            "mine.first + layer.panels // into.panels",
+        ),
+    ],
+    "engine/recurrence.pyx": [
+        ("_for_spans", "min(part.high, batch.live[t]) - part.low", "1"),
+        ("_for_spans", "part, t, part.low,", "part, t, 0,"),
+        ("_input_gradient", "panels * part.first // layer.panels", "part.first"),
+        (
+            "_input_gradient",
+            "panels * part.last // layer.panels - first",
+            "panels * (part.last - part.first) // layer.panels",
+        ),
+        ("_input_gradient", "- batch.origin + row)", "- batch.origin)"),
+        (
+            "_input_gradient",
+            "z_at(layer, batch, tape, t, row)",
+            "z_at(layer, batch, tape, t, 0)",
+        ),
+    ],
+    "engine/states.pyx": [
+        ("_units", "part.first * layer.lanes", "0"),
+        ("_units", "min(part.last * layer.lanes, layer.hidden)", "layer.hidden"),
+        ("inject", "row), first, layer)", "row), 0, layer)"),
+        ("inject", "* layer.hidden + first, layer)", "* layer.hidden, layer)"),
+        ("inject", "while row > part.low:", "while row > 0:"),
+        ("collect", "range(part.low, part.high)", "range(part.high - part.low)"),
+        ("collect", "* layer.hidden + first, layer)", "* layer.hidden, layer)"),
+        ("collect", "at(source, first, layer), size", "source, size"),
+        ("collect", "at(target, first, layer), 0", "target, 0"),
+    ],
+    "engine/gradient.pyx": [
+        (
+            "_gradient_part",
+            "layer.panels * (part + 1) // parts - mine.first",
+            "layer.panels // parts",
+        ),
+        ("_bias_gradients", "* layer.ldz + skip, layer)", "* layer.ldz, layer)"),
+        ("_bias_gradients", "at(of_x, skip, layer)", "of_x"),
+        ("_bias_gradients", "at(of_h, skip, layer) if", "of_h if"),
+        ("_unit_gradient", "+ part.first * width + unit", "+ unit"),
+        ("_unit_gradient", "at(states, part.first * layer.lanes, layer)", "states"),
+        ("_unit_gradient", "at(s.tape.sums, part.first * width, layer)", "s.tape.sums"),
+    ],
+}
+
+
+def thread_mutants(root: Path) -> Iterator[Mutant]:
+    """All of them."""
+    return written_out(root, MUTATIONS, TESTS)
