@@ -6,7 +6,7 @@ that only change how work is cut into pieces, and none of these, which change no
 
     _carry          `later >= batch.steps` as `>`: nothing lives at step T
     _carry          `living > 0` as `>=`: a product of no rows
-    _input_gradient for more steps than have their dZ: it comes again, and then they have
+    _for_spans      over more steps than have their dZ: they come again, and then they have
     load_gradient   another layer's dy, or its row stride: they share it
     backward        `wanted and` in front of a residual: no one reads what is not wanted
     backward        the row stride of `above` in a residual as that of `below`: equal there
@@ -144,15 +144,14 @@ MUTATIONS: Mutations = {
         ("_backward_part", "inject(s.layer, s.batch, s.tape, s.boundary, t, &mine)", "pass"),
         ("_backward_part", "collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)", "pass"),
         ("_backward_part", "if s.input_gradient:", "if False:"),
-        ("_backward_part", "max(s.first, 0), s.last", "max(s.first, 0) + 1, s.last"),
+        ("_backward_part", "(s.layer.inputs + s.layer.lanes - 1) //", "s.layer.inputs //"),
         ("backward_layer", "while s.first > -batch.past:", "while s.first > 0:"),
-        ("_for_spans", "part, first, 0, batch", "part, 0, 0, batch"),
-        ("_for_spans", "batch.offset[last] - batch.offset[first]", "batch.offset[last]"),
-        ("_for_spans", "batch.offset[last] - batch.offset[first]", "batch.live[first]"),
+        ("_for_spans", "max(s.first, 0)", "max(s.first, 0) + 1"),
+        ("_for_spans", "end - panel, first, 0, rows)", "end - panel, 0, 0, rows)"),
+        ("_for_spans", "- s.batch.offset[first]\n", "\n"),
+        ("_for_spans", "s.batch.offset[s.last] - s.batch.offset[first]", "s.batch.live[first]"),
         ("_input_gradient", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),
         ("_input_gradient", "layer.ldx if layer.cell.mixes_input else 0", "0"),
-        ("_input_gradient", "(layer.inputs + layer.lanes - 1) //", "layer.inputs //"),
-        ("_input_gradient", "(layer.inputs + layer.lanes - 1) // layer.lanes", "layer.panels"),
         ("_input_gradient", "(batch.offset[t] - batch.origin + row)", "row"),
         (
             "_input_gradient",

@@ -32,14 +32,11 @@ MUTATIONS: Mutations = {
         ),
     ],
     "engine/recurrence.pyx": [
-        ("_for_spans", "min(part.high, batch.live[t]) - part.low", "1"),
-        ("_for_spans", "part, t, part.low,", "part, t, 0,"),
-        ("_input_gradient", "panels * part.first // layer.panels", "part.first"),
-        (
-            "_input_gradient",
-            "panels * part.last // layer.panels - first",
-            "panels * (part.last - part.first) // layer.panels",
-        ),
+        ("_for_spans", "min(part.high, s.batch.live[t]) - part.low", "1"),
+        ("_for_spans", "t, part.low, rows)", "t, 0, rows)"),
+        ("_for_spans", "        panel += wide", "        panel += wide + 1"),
+        ("_backward_part", "panels * mine.first // s.layer.panels", "mine.first"),
+        ("_backward_part", "panels * mine.last // s.layer.panels", "mine.last"),
         ("_input_gradient", "- batch.origin + row)", "- batch.origin)"),
         (
             "_input_gradient",
