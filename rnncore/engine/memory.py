@@ -32,20 +32,19 @@ class Workspaces:
         self._free: list[Bytes] = []  # its methods are atomic
 
     def take(self, size: int) -> Bytes:
-        """An array of at least `size` bytes, of any content."""
-        tried = []
-        found = None
-        while self._free and found is None:
+        """An array of at least `size` bytes, of any content. If none is there that is large
+        enough, those that are not are let go."""
+        small = []
+        while self._free:
             try:
                 memory = self._free.pop()
             except IndexError:  # another thread was faster
                 break
             if len(memory) >= size:
-                found = memory
-            else:
-                tried.append(memory)
-        self._free.extend(tried)
-        return np.empty(size, np.uint8) if found is None else found
+                self._free.extend(small)
+                return memory
+            small.append(memory)
+        return np.empty(size, np.uint8)
 
     def give(self, *memory: Bytes) -> None:
         """Take back arrays that nobody uses any more; the largest are kept."""
