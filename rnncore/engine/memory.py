@@ -33,7 +33,8 @@ class Workspaces:
 
     def take(self, size: int) -> Bytes:
         """An array of at least `size` bytes, of any content. If none is there that is large
-        enough, those that are not are let go."""
+        enough, those that are not are let go.
+        """
         small = []
         while self._free:
             try:
