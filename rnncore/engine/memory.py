@@ -35,7 +35,7 @@ class Workspaces:
         """An array of at least `size` bytes, of any content. If none is there that is large
         enough, those that are not are let go.
         """
-        small = []
+        small: list[Bytes] = []
         while self._free:
             try:
                 memory = self._free.pop()
