@@ -8,6 +8,8 @@
 #undef ROWS_2
 #undef ROWS_3
 #undef ROWS_4
+#undef FAR
+#define FAR (2 << 20)  /* bytes of weights that no second cache of today holds beside others */
 #if RNN_REGISTERS == 32
 #define ROWS_1 12      /* rows of a tile of 1, 2, 3 or 4 vectors a row */
 #define ROWS_2 12
@@ -20,9 +22,17 @@
 #define ROWS_4 3
 #endif
 
+/* Fetch the weights of P panels and N blocks that some k ahead will be read. */
+ALWAYS_INLINE void FN(fetch)(const rnn_product *s, const real *w, const int P, const int N)
+{
+#pragma GCC unroll 16
+    for (int v = 0; v < P * N; v++)
+        __builtin_prefetch(w + v / N * s->w_panel + v % N * LANES);
+}
+
 /* The sums of a tile of R rows, P panels and N blocks, which are constants at every call. */
 ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const real *w, vec *sum,
-                                  const int R, const int P, const int N)
+                                  const int R, const int P, const int N, const int ahead)
 {
     const int V = P * N;
     for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
@@ -30,7 +40,9 @@ ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const rea
         for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += LANES, a_panel += s->a_panel) {
             const ptrdiff_t lanes = s->depth - k0 < LANES ? s->depth - k0 : LANES;
             const real *a_k = a_panel;
-            for (ptrdiff_t k = 0; k < lanes; k++, a_k += s->a_lane, w += s->w_k)
+            for (ptrdiff_t k = 0; k < lanes; k++, a_k += s->a_lane, w += s->w_k) {
+                if (ahead)
+                    FN(fetch)(s, w + ahead * s->w_k, P, N);
 #pragma GCC unroll 16
                 for (int i = 0; i < R; i++) {
                     const vec x = FN(fill)(a_k[i * s->a_row]);
@@ -40,11 +52,12 @@ ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const rea
                         sum[i * V + v] = FMA(w_v, x, sum[i * V + v]);
                     }
                 }
+            }
         }
     }
 }
 
-/* A single row goes on with `more` while the sums are in registers. */
+/* Two or more rows. */
 ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
                             const real *start, real *c, const int R, const int P, const int N)
 {
@@ -56,13 +69,7 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
         for (int v = 0; v < V; v++)
             sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel
                                             + v % N * LANES);
-    FN(accumulate)(s, a, w, sum, R, P, N);
-    if (R == 1)
-        for (const rnn_product *part = s->more; part; part = part->more) {
-            const ptrdiff_t panel = (w - (const real *)s->w) / s->w_panel;
-            FN(accumulate)(part, part->a, (const real *)part->w + panel * part->w_panel, sum,
-                           R, P, N);
-        }
+    FN(accumulate)(s, a, w, sum, R, P, N, 0);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
@@ -70,7 +77,37 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
             *(vec *)(c + i * s->c_row + v / N * s->c_panel + v % N * LANES) = sum[i * V + v];
 }
 
-/* All rows of P panels, divided evenly among tiles of at most `most` rows. */
+/* One row, which goes on with `more` while the sums are in registers. What comes from the last
+ * cache is fetched ahead: the processor does not read several panels fast enough by itself. */
+ALWAYS_INLINE void FN(row)(const rnn_product *s, const real *w, const real *start, real *c,
+                           const int P, const int N)
+{
+    const int V = P * N;
+    const ptrdiff_t panel = (w - (const real *)s->w) / s->w_panel;
+    vec sum[16];           /* V of them are used */
+#pragma GCC unroll 16
+    for (int v = 0; v < V; v++)
+        sum[v] = *(const vec *)(start + v / N * s->c_panel + v % N * LANES);
+    for (const rnn_product *part = s; part; part = part->more) {
+        const real *w_part = (const real *)part->w + panel * part->w_panel;
+        if (part->panels * part->w_panel * (ptrdiff_t)sizeof(real) > FAR)
+            FN(accumulate)(part, part->a, w_part, sum, 1, P, N, 4);
+        else
+            FN(accumulate)(part, part->a, w_part, sum, 1, P, N, 0);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < V; v++)
+        *(vec *)(c + v / N * s->c_panel + v % N * LANES) = sum[v];
+}
+
+#define ROW(P, N)                                                                            \
+    static void FN(row_##P##_##N)(const rnn_product *s, const real *w, const real *start,    \
+                                  real *c)                                                   \
+    {                                                                                        \
+        FN(row)(s, w, start, c, P, N);                                                       \
+    }
+
+/* Two or more rows of P panels, divided evenly among tiles of at most `most` of them. */
 #define STRIP(P, N, most, cases)                                                             \
     static void FN(strip_##P##_##N)(const rnn_product *s, const real *w, const real *start,  \
                                     real *c)                                                 \
@@ -84,8 +121,7 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
         }                                                                                    \
     }
 #define CASE(R, P, N) case R: FN(tile)(s, a, w, start, c, R, P, N); break;
-#define CASES_1(P, N) CASE(1, P, N)
-#define CASES_3(P, N) CASE(1, P, N) CASE(2, P, N) CASE(3, P, N)
+#define CASES_3(P, N) CASE(2, P, N) CASE(3, P, N)
 #define CASES_4(P, N) CASES_3(P, N) CASE(4, P, N)
 #define CASES_6(P, N) CASES_4(P, N) CASE(5, P, N) CASE(6, P, N)
 #define CASES_8(P, N) CASES_6(P, N) CASE(7, P, N) CASE(8, P, N)
@@ -99,9 +135,6 @@ STRIP(4, 1, ROWS_4, CASES_6)
 STRIP(1, 2, ROWS_2, CASES_12)
 STRIP(1, 3, ROWS_3, CASES_8)
 STRIP(1, 4, ROWS_4, CASES_6)
-STRIP(4, 2, 1, CASES_1)
-STRIP(4, 3, 1, CASES_1)
-STRIP(4, 4, 1, CASES_1)
 #else
 STRIP(1, 1, ROWS_1, CASES_6)
 STRIP(2, 1, ROWS_2, CASES_6)
@@ -111,12 +144,24 @@ STRIP(1, 2, ROWS_2, CASES_6)
 STRIP(1, 3, ROWS_3, CASES_4)
 STRIP(1, 4, ROWS_4, CASES_3)
 #endif
-STRIP(2, 2, 1, CASES_1)
-STRIP(2, 3, 1, CASES_1)
-STRIP(2, 4, 1, CASES_1)
+ROW(1, 1)
+ROW(2, 1)
+ROW(4, 1)
+ROW(8, 1)
+ROW(1, 2)
+ROW(2, 2)
+ROW(1, 3)
+ROW(2, 3)
+ROW(1, 4)
+ROW(2, 4)
+#if RNN_REGISTERS == 32
+ROW(4, 2)
+ROW(4, 3)
+ROW(4, 4)
+#endif
+#undef ROW
 #undef STRIP
 #undef CASE
-#undef CASES_1
 #undef CASES_3
 #undef CASES_4
 #undef CASES_6
@@ -125,46 +170,54 @@ STRIP(2, 4, 1, CASES_1)
 
 typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real *);
 
-/* All panels. By blocks a panel: one panel at a time; two or four for a single row, which lives on reading
- * weights; and up to four where a panel is one vector. */
-static void FN(panels)(const rnn_product *s)
+/* One row of all panels: as many at a time as registers hold, for it lives on reading weights
+ * and has nothing to wait for but its own sums. */
+static void FN(one_row)(const rnn_product *s)
 {
-    static const FN(strip) one[] = {
-        FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
-    };
-    static const FN(strip) two[] = {
-        FN(strip_2_1), FN(strip_2_2), FN(strip_2_3), FN(strip_2_4),
-    };
+    static const FN(strip) of[][4] = {     /* 1, 2, 4 and 8 panels */
+        {FN(row_1_1), FN(row_1_2), FN(row_1_3), FN(row_1_4)},
+        {FN(row_2_1), FN(row_2_2), FN(row_2_3), FN(row_2_4)},
 #if RNN_REGISTERS == 32
-    static const FN(strip) four[] = {
-        FN(strip_4_1), FN(strip_4_2), FN(strip_4_3), FN(strip_4_4),
-    };
+        {FN(row_4_1), FN(row_4_2), FN(row_4_3), FN(row_4_4)},
+#else
+        {FN(row_4_1)},
 #endif
-    static const FN(strip) vectors[] = {
-        FN(strip_1_1), FN(strip_2_1), FN(strip_3_1), FN(strip_4_1),
+        {FN(row_8_1)},
     };
     const real *w = s->w, *start = s->start;
     real *c = s->c;
-    for (ptrdiff_t left = s->panels, group; left > 0; left -= group) {
-        FN(strip) strip = one[s->blocks - 1];
-        group = 1;
-        if (s->blocks == 1)
-            group = left < 4 ? left : 4, strip = vectors[group - 1];
-#if RNN_REGISTERS == 32
-        else if (s->rows == 1 && left >= 4)
-            group = 4, strip = four[s->blocks - 1];
-#endif
-        else if (s->rows == 1 && left >= 2)
-            group = 2, strip = two[s->blocks - 1];
-        strip(s, w, start, c);
-        w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
+    for (ptrdiff_t left = s->panels; left > 0; ) {
+        int power = 3;
+        while (1 << power > left || !of[power][s->blocks - 1])
+            power--;
+        of[power][s->blocks - 1](s, w, start, c);
+        left -= (ptrdiff_t)1 << power, w += s->w_panel << power;
+        start += s->c_panel << power, c += s->c_panel << power;
     }
 }
 
-/* More than one row goes on with the sums from memory. */
+/* Two or more rows of all panels: one panel at a time, and up to four where it is one vector.
+ * They go on with `more` from memory. */
+static void FN(all_rows)(const rnn_product *s)
+{
+    static const FN(strip) blocks[] = {
+        FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
+    };
+    static const FN(strip) vectors[] = {
+        FN(strip_1_1), FN(strip_2_1), FN(strip_3_1), FN(strip_4_1),
+    };
+    for (; s; s = s->more) {
+        const real *w = s->w, *start = s->start;
+        real *c = s->c;
+        for (ptrdiff_t left = s->panels, group; left > 0; left -= group) {
+            group = s->blocks > 1 ? 1 : left < 4 ? left : 4;
+            (s->blocks > 1 ? blocks[s->blocks - 1] : vectors[group - 1])(s, w, start, c);
+            w += group * s->w_panel, start += group * s->c_panel, c += group * s->c_panel;
+        }
+    }
+}
+
 static void FN(product)(const rnn_product *s)
 {
-    FN(panels)(s);
-    for (s = s->rows > 1 ? s->more : NULL; s; s = s->more)
-        FN(panels)(s);
+    (s->rows == 1 ? FN(one_row) : FN(all_rows))(s);
 }
