@@ -8,9 +8,7 @@ each run of this file, from steps.pyx, against the headers of the checkout: it n
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when NumPy or SciPy loads its BLAS
 
@@ -22,7 +20,6 @@ import rnncore as rc
 KINDS = {"LSTM": rc.LSTM, "GRU": rc.GRU, "RNN": rc.RNN}
 SHAPES = [(1, 16), (1, 32), (1, 64), (64, 64)]  # I, H
 STEPS = 10_000
-ENGINE = Path(rc.__file__).parent / "engine"
 
 
 @pytest.fixture(params=KINDS)
@@ -59,24 +56,9 @@ def arrays(shape):
 
 
 @pytest.fixture(scope="session")
-def loop(tmp_path_factory):
+def loop(compiled):
     """The function of steps.pyx."""
-    build = pytest.importorskip("Cython.Build")
-    setuptools = pytest.importorskip("setuptools")
-    folder = tmp_path_factory.mktemp("steps")
-    module = setuptools.Extension("steps", [str(Path(__file__).with_name("steps.pyx"))],
-                                  include_dirs=[str(ENGINE)], extra_compile_args=["-O2"])
-    made = setuptools.Distribution({"ext_modules": build.cythonize(
-        [module], build_dir=str(folder), include_path=[str(ENGINE.parents[1])],
-        compiler_directives={"language_level": 3, "freethreading_compatible": True})})
-    command = made.get_command_obj("build_ext")
-    command.build_lib, command.build_temp = str(folder), str(folder)
-    command.ensure_finalized()
-    command.run()
-    spec = importlib.util.spec_from_file_location("steps", command.get_outputs()[0])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.steps
+    return compiled("steps").steps
 
 
 def test_from_c(measure, stream, arrays, loop):
