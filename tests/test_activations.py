@@ -21,10 +21,10 @@ LIMIT = 3.0  # units in the last place that the library promises, in either type
 # The largest error over `sample`, in units in the last place: with a fused multiply-add, and
 # without one.
 MEASURED = {
-    ("sigmoid", np.float32): (2.187, 2.187),
-    ("sigmoid", np.float64): (2.169, 2.169),
+    ("sigmoid", np.float32): (2.239, 2.239),
+    ("sigmoid", np.float64): (2.308, 2.308),
     ("tanh", np.float32): (1.844, 1.844),
-    ("tanh", np.float64): (1.990, 2.026),
+    ("tanh", np.float64): (2.020, 2.020),
 }
 
 every_isa = pytest.mark.parametrize("isa", available_isas())

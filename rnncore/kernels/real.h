@@ -76,6 +76,37 @@ ALWAYS_INLINE vec FN(select)(mask where, vec a, vec b)
     return (vec)((where & (mask)a) | (~where & (mask)b));
 }
 
+/* The larger and the smaller of a bound and x; NaN where x is NaN. */
+ALWAYS_INLINE vec FN(at_least)(vec bound, vec x)
+{
+#if RNN_BYTES == 64 && RNN_BITS == 32
+    return (vec)_mm512_max_ps((__m512)bound, (__m512)x);
+#elif RNN_BYTES == 64
+    return (vec)_mm512_max_pd((__m512d)bound, (__m512d)x);
+#elif RNN_BYTES == 32 && RNN_BITS == 32
+    return (vec)_mm256_max_ps((__m256)bound, (__m256)x);
+#elif RNN_BYTES == 32
+    return (vec)_mm256_max_pd((__m256d)bound, (__m256d)x);
+#else
+    return FN(select)(x < bound, bound, x);
+#endif
+}
+
+ALWAYS_INLINE vec FN(at_most)(vec bound, vec x)
+{
+#if RNN_BYTES == 64 && RNN_BITS == 32
+    return (vec)_mm512_min_ps((__m512)bound, (__m512)x);
+#elif RNN_BYTES == 64
+    return (vec)_mm512_min_pd((__m512d)bound, (__m512d)x);
+#elif RNN_BYTES == 32 && RNN_BITS == 32
+    return (vec)_mm256_min_ps((__m256)bound, (__m256)x);
+#elif RNN_BYTES == 32
+    return (vec)_mm256_min_pd((__m256d)bound, (__m256d)x);
+#else
+    return FN(select)(x > bound, bound, x);
+#endif
+}
+
 /* Correctly rounded on every instruction set. */
 ALWAYS_INLINE vec FN(sqrt)(vec x)
 {
