@@ -1,0 +1,1 @@
+"""Seeing the gradient: instruments, theory's conditions, pictures and the report."""
