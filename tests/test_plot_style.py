@@ -33,11 +33,29 @@ def test_lines_take_the_colours_in_order():
     assert [line.get_color() for line in lines] == list(style.COLORS)
 
 
-def test_colours_stay_apart_in_grey():
-    """Luminances of neighbours in the cycle differ: lines can be told apart in print."""
-    rgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in style.COLORS])
-    luminance = rgb @ [0.2126, 0.7152, 0.0722]
-    assert np.abs(np.diff(luminance)).min() > 8
+# What eyes without L or M cones see of linear RGB (Machado, Oliveira & Fernandes 2009).
+PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+              [-0.003882, -0.048116, 1.051998]]
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                [-0.011820, 0.042940, 0.968881]]
+XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+
+
+def lab(linear):
+    """CIE L*a*b* of linear sRGB (N, 3)."""
+    f = np.cbrt(np.clip(linear, 0, 1) @ np.transpose(XYZ) / [0.9505, 1.0, 1.089])
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])],
+                    axis=1)
+
+
+@pytest.mark.parametrize("eye", [np.eye(3), PROTANOPIA, DEUTERANOPIA])
+def test_every_eye_tells_the_colours_apart(eye):
+    """By 10 units of L*a*b*, of which about 2.3 are just noticeable."""
+    rgb = [[int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] for color in style.COLORS]
+    seen = lab(np.where(np.array(rgb) > 0.04045, ((np.array(rgb) + 0.055) / 1.055) ** 2.4,
+                        np.array(rgb) / 12.92) @ np.transpose(eye))
+    distance = np.linalg.norm(seen[:, None] - seen, axis=-1)
+    assert distance[np.triu_indices(len(seen), 1)].min() > 10
 
 
 def test_a_legend_is_of_what_has_a_label():
