@@ -105,8 +105,8 @@ def jacobians(model: Any, x: Any, state: Any = None, lengths: Any = None) -> dic
     array([[1., 0.],
            [0., 1.]])
     """
-    net = Unrolled(*prepared_input(model, x, state, lengths))
-    found = {}
+    network, x, lengths, starts = prepared_input(model, x, state, lengths)
+    net, found = Unrolled(network, x, starts, lengths), {}
     for one in net.singles:
         live = live_steps(one.inputs.shape[:2], one.lengths)[..., None, None]
         steps = OneStep(one)
@@ -157,7 +157,8 @@ def jacobian_norms(model: Any, x: Any, target: Any = None, state: Any = None,
     check_count("dense", dense, 0)
     entering: dict[str, Array] = {}
     if target is None:
-        net = Unrolled(*prepared_input(model, x, state, lengths))
+        network, x, lengths, starts = prepared_input(model, x, state, lengths)
+        net = Unrolled(network, x, starts, lengths)
     else:
         given = prepared(model, x, target, state, lengths, mask)
         net = Unrolled(widened(given.model), wide(given.x), wide_states(given.state),

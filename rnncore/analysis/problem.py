@@ -87,8 +87,8 @@ def prepared(model: Any, x: Any, target: Any, state: Any = None, lengths: Any = 
 
 
 def prepared_input(model: Any, x: Any, state: Any = None,
-                   lengths: Any = None) -> tuple[Network, Array, list[Any], Array | None]:
-    """The same without a loss, in float64: the network, x (T, B, ...), states and lengths."""
+                   lengths: Any = None) -> tuple[Network, Array, Array | None, list[Any]]:
+    """The same without a loss, in float64: the network, x (T, B, ...), lengths and states."""
     check_model(model)
     x, lengths, batched = check_input(model, x, lengths)
     x = swapped(x, model.batch_first) if batched else x[:, None]
@@ -99,7 +99,7 @@ def prepared_input(model: Any, x: Any, state: Any = None,
     for name, values in model.tensors.items():
         if not np.isfinite(values).all():
             raise ValueError(f"{name} is not finite, expected finite numbers")
-    return widened(model), wide(x), wide_states(starts), lengths
+    return widened(model), wide(x), lengths, wide_states(starts)
 
 
 def wide_states(starts: list[Any]) -> list[Any]:
