@@ -21,6 +21,7 @@ from rnncore.text.corpus import Split, streams
 
 BATCH = 16  # streams; twice as many cost 0.07 bits at equal work
 STEPS = 32  # characters between updates; twice as many cost 0.03 bits at equal work
+LOOK = 64  # characters of each stream that a monitor looks at
 TRAINING_CHARACTERS = 1_800_000  # what the default number of epochs comes nearest to
 MAX_EPOCHS = 30  # of the default: short texts are learnt by heart before
 
@@ -68,6 +69,7 @@ def train(
     recipe: Recipe | None = None,
     resume: bool = False,
     call: Mapping[str, Any] | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train a model in place and keep the best one, by held-out bits, in a file.
 
@@ -82,7 +84,7 @@ def train(
     path : str or path-like
         Where the best model so far is written. A first one is there as soon as the first epoch
         is over or training is stopped, before it is evaluated. Until training is done the run
-        itself is beside it, with ".run" behind the name.
+        itself is beside it, with ".run" behind the name, and then its history, ".history".
     stop : StopRequest
         Asked after each update. The model present when it says stop is kept if it is the best.
     report : callable
@@ -93,6 +95,8 @@ def train(
         Go on with the run beside `path`, if there is one, in the bits of one never stopped.
     call : mapping, optional
         What has to be the same for that, by name.
+    about : mapping, optional
+        What a report is to say of the data, by name.
 
     Raises
     ------
@@ -117,7 +121,8 @@ def train(
         report=report,
         unit="characters",
         loss="bits per character",
+        probe={"x": x[:LOOK], "target": y[:LOOK]},
         scale=1 / math.log(2),
     )
-    files = Files(path, resume, call or {})
+    files = Files(path, resume, call or {}, about or {})
     return Outcome(*run(job, replace(recipe, tbptt=(window, back)), files, stop))

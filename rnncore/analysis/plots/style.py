@@ -77,6 +77,16 @@ def axes(ax: Axes | None = None, *, title: str = "", xlabel: str = "", ylabel: s
     return ax
 
 
+def log_axis(ax: Axes, which: str) -> None:
+    """Make the "x" or the "y" axis logarithmic, its ticks plain numbers: 0.3, not 3 10^-1."""
+    from matplotlib.ticker import LogFormatter
+
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter())
+
+
 def legend(ax: Axes, **options: Any) -> None:
     """A legend of what has a label, if there is any; `options` are matplotlib's."""
     handles, labels = ax.get_legend_handles_labels()

@@ -1,4 +1,4 @@
-"""Pictures of a training run: learning curves, norms of the gradient, the gradient over time."""
+"""Pictures of a training: learning curves, norms of the gradient, its flow over the updates."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def plot_gradient_norms(history: History, clip_norm: float | None = None,
         low, high = np.log10(usual.min()) - 0.02, np.log10(usual.max()) + 0.02
         ax.hist(usual, np.logspace(low, high, _BINS + 1), color=style.SKY)
         ax.axvline(np.median(usual), color=style.BLUE, label=f"median {np.median(usual):.3g}")
-    ax.set_xscale("log")
+    style.log_axis(ax, "x")
     if clip_norm is not None:
         share = np.mean(~(norms <= clip_norm)) if norms.size else 0.0
         ax.axvline(clip_norm, color=style.ORANGE, linestyle="--",
@@ -108,7 +108,7 @@ def plot_gradient_norms(history: History, clip_norm: float | None = None,
                         (np.count_nonzero(~np.isfinite(norms)), "not finite")]:
         if count:
             ax.plot([], [], " ", label=f"{count} {what}")
-    style.legend(ax, loc="upper right")
+    style.legend(ax, loc="best")
     return ax
 
 
