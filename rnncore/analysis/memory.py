@@ -24,8 +24,8 @@ from rnncore.analysis.unrolled import Single, Unrolled, parts, whole
 from rnncore.layers.checks import check_count, not_negative, seeded
 from rnncore.parameters import Array
 
-# The size of the difference. Its square is what the two runs miss of a derivative, and float64
-# rounding over it what they add: both are about 1e-9 of the difference here.
+# The size of the difference, as a share of the largest unit where that is above 1. Its square
+# is what the two runs miss of a derivative, float64 rounding over it what they add: 1e-10.
 _SMALL = 1e-6
 
 
@@ -42,7 +42,8 @@ class Memory:
         it is exactly 0, NaN past the end of a row.
     recall : array (K + 1,)
         R^2 of the layer's input of k steps ago from h_t, over sequences held out; below 0
-        where the mean were a better guess, NaN where there are too few steps.
+        where the mean were a better guess, NaN where there are too few steps or the state
+        overflows.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Memory:
 
     @property
     def capacity(self) -> float:
-        """The sum of recall over lags, none counting below 0: at most H / I for I white inputs."""
+        """The sum of recall over lags, none below 0: at most H / I of I white inputs."""
         return float(np.maximum(np.nan_to_num(self.recall), 0.0).sum())
 
 
@@ -151,14 +152,19 @@ def _perturbation(single: Single, at: int, lags: int, rng: np.random.Generator) 
 
 def _moved(single: Single, step: int, ways: list[Array]) -> list[Array]:
     """Where one step takes unit vectors, by a central difference."""
-    here = slice(step, step + 1)
-    ends = []
-    for sign in (_SMALL, -_SMALL):
-        begin = [s + sign * way
-                 for s, way in zip(parts(single.states[step]), ways, strict=True)]
+    here, states = slice(step, step + 1), parts(single.states[step])
+    small, ends = _SMALL * np.maximum(np.max([_largest(s) for s in states], axis=0), 1.0), []
+    for size in (small, -small):
+        begin = [s + _by_row(size, way) * way for s, way in zip(states, ways, strict=True)]
         ends.append(parts(single.layer.infer(single.inputs[here], whole(begin),
                                              single.live(step))[1]))
-    return [(up - down) / (2 * _SMALL) for up, down in zip(*ends, strict=True)]
+    with np.errstate(invalid="ignore"):  # of a state that overflowed
+        return [(up - down) / _by_row(2 * small, up) for up, down in zip(*ends, strict=True)]
+
+
+def _largest(array: Array) -> Array:
+    """The largest magnitude of each row, (B,), of (..., B, H)."""
+    return np.asarray(np.abs(np.moveaxis(array, -2, 0)).reshape(array.shape[-2], -1).max(1))
 
 
 def _norm(arrays: list[Array]) -> Array:
@@ -199,9 +205,12 @@ def _hidden(single: Single, state: Any) -> Array:
 
 def _r_squared(h: Array, x: Array, h_test: Array, x_test: Array, ridge: float) -> float:
     """1 - what a linear map of h misses of x, as a share of what the mean misses."""
-    mean_h, mean_x = h.mean(0), x.mean(0)
-    h, x = h - mean_h, x - mean_x
-    product = h.T @ h
+    with np.errstate(over="ignore", invalid="ignore"):  # of a state that overflowed
+        mean_h, mean_x = h.mean(0), x.mean(0)
+        h, x = h - mean_h, x - mean_x
+        product = h.T @ h
+    if not np.isfinite(product).all():
+        return float("nan")
     product.flat[:: len(product) + 1] += ridge * np.trace(product) / len(product) + 1e-300
     weights = np.linalg.lstsq(product, h.T @ x)[0]
     missed = x_test - mean_x - (h_test - mean_h) @ weights
