@@ -3,6 +3,7 @@
 from rnncore.analysis.activations import ActivationTable, activation_table
 from rnncore.analysis.conditions import Condition, conditions
 from rnncore.analysis.contributions import Contributions, temporal_contributions
+from rnncore.analysis.factors import LayerFactors, jacobian_norms, jacobians
 from rnncore.analysis.flow import (
     GradientFlow,
     Lagged,
@@ -29,6 +30,7 @@ __all__ = [
     "GradientFlow",
     "Growth",
     "Lagged",
+    "LayerFactors",
     "LayerFlow",
     "Memory",
     "Path",
@@ -43,6 +45,8 @@ __all__ = [
     "forward_memory",
     "gates",
     "gradient_flow",
+    "jacobian_norms",
+    "jacobians",
     "lagged",
     "over_batch",
     "scalar_map",

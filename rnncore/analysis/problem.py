@@ -91,23 +91,34 @@ def prepared_input(model: Any, x: Any, state: Any = None,
     """The same without a loss, in float64: the network, x (T, B, ...), lengths and states."""
     check_model(model)
     x, lengths, batched = check_input(model, x, lengths)
-    x = swapped(x, model.batch_first and batched) if batched else x[:, None]
-    starts = [None if s is None else whole([
-        (p if batched else np.expand_dims(p, -2)).astype(np.float64) for p in parts(s)])
-        for s in model.states(state)]
+    x = swapped(x, model.batch_first) if batched else x[:, None]
+    starts = [s if s is None or batched else whole([np.expand_dims(p, -2) for p in parts(s)])
+              for s in model.states(state)]
+    if not np.isfinite(x[live_steps(x.shape[:2], lengths)]).all():
+        raise ValueError("x is not finite, expected finite numbers")
+    for name, values in model.tensors.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} is not finite, expected finite numbers")
+    return widened(model), wide(x), lengths, wide_states(starts)
+
+
+def wide_states(starts: list[Any]) -> list[Any]:
+    """States in float64."""
+    return [None if s is None else whole([wide(p) for p in parts(s)]) for s in starts]
+
+
+def wide(array: Array) -> Array:
+    """Numbers in float64, symbols as they are."""
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def widened(model: Network) -> Network:
+    """A copy of a network in float64, without dropout."""
     layers = [build({**layer.config(), **({"dtype": np.float64} if layer.dtype else {})})
               for layer in model.layers]
-    for wide, layer in zip(layers, model.layers, strict=True):
-        wide.load_state_dict({name: value.astype(np.float64)
-                              for name, value in layer.parameters.items()})
-    for index, parameter in model.tensors.items():
-        if not np.isfinite(parameter).all():
-            raise ValueError(f"{index} is not finite, expected finite numbers")
-    live = live_steps(x.shape[:2], lengths)
-    if not np.isfinite(x[live]).all():
-        raise ValueError("x is not finite, expected finite numbers")
-    x = x if model.takes_symbols else x.astype(np.float64)
-    return Network(layers).eval(), x, lengths, starts
+    for to, layer in zip(layers, model.layers, strict=True):
+        to.load_state_dict({name: wide(value) for name, value in layer.parameters.items()})
+    return Network(layers).eval()
 
 
 def step_of(t: Any, steps: int) -> int:

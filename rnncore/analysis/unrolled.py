@@ -16,7 +16,15 @@ import numpy as np
 
 from rnncore.analysis.scaled import NOTHING, Scaled, added, scaled, times
 from rnncore.engine.spec import Record, Remedies
-from rnncore.layers import Embedding, Last, Layer, Linear, Recurrent, build
+from rnncore.layers import (
+    Embedding,
+    IntersectionRNN,
+    Last,
+    Layer,
+    Linear,
+    Recurrent,
+    build,
+)
 from rnncore.network import Network
 from rnncore.parameters import Array
 
@@ -68,7 +76,8 @@ class Single:
     """One layer in one direction, its time running as it sees it.
 
     `inputs` (T, B, I); `states` are those before each step, as the layer takes them, and that
-    after the last. `record` is of the step that was last gone back.
+    after the last. `record` is of the step that was last gone back, `entering` all of the
+    gradient of the state after it, laid out as the states are.
     """
 
     prefix: str
@@ -78,7 +87,8 @@ class Single:
     lengths: Array | None
     inputs: Array
     states: list[Any]
-    record: Record | None = field(default=None, repr=False)
+    record: Record | None = None
+    entering: list[Array] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -134,6 +144,11 @@ class Single:
         """The gradients of the input and of the state before a step."""
         self.layer.grads[:] = 0
         here = slice(step, step + 1)
+        if not isinstance(self.layer, IntersectionRNN):  # whose output is not its state
+            newest = carried[0][0, 0] if self.layer._spec.past > 1 else carried[0][0]
+            newest += dy
+            dy = np.zeros_like(dy)
+        self.entering = carried
         self.layer.forward(self.inputs[here], self.states[step], self.live(step))
         found, left = self.layer.backward(dy[None], whole(carried), remedies=RECORD)
         assert found is not None
