@@ -99,9 +99,9 @@ class Monitor:
 
     Notes
     -----
-    By default it takes 0.7 to 4.8 % of the time of training, with eight to sixteen sequences to
-    look at (one thread of a Zen 5; LSTM 2 x 256 on texts 3.2 %, GRU 16 over 20 steps 3.4 %, LSTM
-    64 over 150 steps 4.8 %, RNN 512 over 50 steps 0.7 %).
+    By default it takes 0.7 to 4.8 % of the time of training, with eight to sixteen sequences
+    to look at (one thread of a Zen 5; LSTM 2 x 256 on texts 3.2 %, GRU 16 over 20 steps 3.4 %,
+    LSTM 64 over 150 steps 4.8 %, RNN 512 over 50 steps 0.7 %).
 
     Of 100 broken short runs the alarms noticed 94 (explosions 49 of 50, vanishing gradients 45
     of 50); of 100 healthy ones, which learned what needs their first steps, 4 raised a false

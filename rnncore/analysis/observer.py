@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rnncore.analysis.cells import activation_of
+from rnncore.analysis.unrolled import is_recurrent
 from rnncore.batch import make_batch
 from rnncore.engine.spec import Record, Remedies
-from rnncore.layers import GRU, LSTM, UGRNN, IntersectionRNN, Linear, MinGRU
 from rnncore.layers.recurrent import Recurrent
 from rnncore.parameters import Array
 
@@ -53,7 +54,7 @@ class Observer:
         self._copy.frozen = frozenset()  # the gradient is to reach the lowest layer
         self.parts = tuple(_places(self._copy))
         self._recurrent = [layer for layer in self._copy.layers
-                           if isinstance(layer, Recurrent) and not isinstance(layer, Linear)]
+                           if isinstance(layer, Recurrent) and is_recurrent(layer)]
         self.layers = tuple(part for part in self.parts if "." in part)
         if not self.layers:
             raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
@@ -127,7 +128,8 @@ class Observer:
         live = np.arange(len(self._batch.x))[:, None] < self._ends
         found = [_SATURATED[kind](seen.record.activations[live][:, place]).mean()
                  for place, letter in enumerate(seen.record.blocks)
-                 if (kind := _activation(seen.layer, letter)) in _SATURATED]
+                 if (kind := activation_of(seen.layer, letter)) in _SATURATED
+                 and letter != "q"]  # which is no activation, see `Record`
         return float(np.mean(found)) if found else np.nan
 
     def _radii(self) -> Array:
@@ -150,18 +152,6 @@ class _Seen(NamedTuple):
     record: Record
     omega: tuple[float, int, int]
     reverse: bool
-
-
-def _activation(layer: Recurrent, letter: str) -> str:
-    """The name of the function of a gate block."""
-    if isinstance(layer, GRU) and letter == "q":
-        return ""  # a part of the candidate's pre-activation
-    if letter in {LSTM: "ifo", GRU: "zr", MinGRU: "z", UGRNN: "g", IntersectionRNN: "dg"}.get(
-            type(layer), ""):
-        return "sigmoid"
-    if isinstance(layer, IntersectionRNN) and letter == "v":
-        return "relu"
-    return str(getattr(layer, "activation", getattr(layer, "candidate", "tanh")))
 
 
 def _part(name: str) -> str:
