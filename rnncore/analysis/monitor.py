@@ -126,7 +126,7 @@ class Monitor:
         check_count("every", every)
         if on_alarm is not None and not callable(on_alarm):
             raise TypeError(f"on_alarm is {on_alarm!r}, expected a callable or None")
-        self.every, self.on_alarm = every, on_alarm
+        self.every, self.on_alarm, self._model = every, on_alarm, model
         self._observer = Observer(model, x, target, lengths)
         self._watch = Watch()
         self._updates: list[int] = []
@@ -151,6 +151,9 @@ class Monitor:
 
     def __call__(self, event: str, model: Model, history: History) -> bool:
         """Look at an update; return whether `on_alarm` wants training to stop."""
+        if model is not self._model:
+            raise ValueError(f"model is {model!r}, expected the model that the monitor was "
+                             "made for")
         if event != "update":
             return False
         update = len(history.update_loss)

@@ -60,6 +60,8 @@ class Observer:
             raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
         steps, rows = batch.x.shape[:2]
         self._ends = np.full(rows, steps) if batch.lengths is None else batch.lengths  # (B,)
+        if not self._ends.any():
+            raise ValueError("lengths are all 0, expected some steps to look at")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each number of a `Look`."""
