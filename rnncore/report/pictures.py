@@ -54,7 +54,7 @@ def curves(record: Record) -> list[Picture]:
                 [score.score for score in record.scores], color=style.ORANGE, marker="s",
                 markersize=4, label="held out")
         style.legend(ax, loc="upper right")
-    found = [picture(ax, f"The loss in {record.loss}.")]
+    found = [picture(ax, "The loss while training, and on what was held out.")]
     if history.grad_norm:
         found += [picture(_norms(record), "The norm over the run, and where alarms rose."),
                   picture(plot_gradient_norms(history, clip), "The same as a histogram.")]
