@@ -10,10 +10,13 @@ and it arrives. Nothing else differs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matplotlib.figure import Figure
 from page import lag_curve, main, network, page, plot_errors, plot_lags, train
 
 import rnncore as rc
+from rnncore.analysis.plots import style
 from rnncore.analysis.plots.weights import plot_spectrum
 
 
@@ -30,20 +33,17 @@ def begun(task: rc.tasks.TemporalOrder, activation: str, begin: str) -> rc.Model
 def story(quick: bool) -> Figure:
     """Spectra, lag curves before training, and error rates while training."""
     length, updates = (10, 5) if quick else (60, 3000)
-    curves, runs, spectra = {}, {}, []
-    for activation, begin in (("relu", "small"), ("relu", "identity"), ("tanh", "small"),
-                              ("tanh", "orthogonal")):
+    curves, runs, spectra = {}, {}, {}
+    for activation, begin in (("relu", "small"), ("tanh", "small"), ("tanh", "orthogonal"),
+                              ("relu", "identity")):
         name, task = f"{activation}, {begin}", rc.tasks.TemporalOrder(length, seed=1)
         model = begun(task, activation, begin)
-        if name != "relu, small":  # its spectrum is that of tanh, small
-            spectra += rc.analysis.spectrum(model)
+        spectra[begin] = rc.analysis.spectrum(model)[0]
         curves[name] = lag_curve(model, task)
         runs[name], _ = train(name, model, task, updates, rc.Adam(1e-3), clip_norm=1.0)
     figure, (top, middle, bottom) = page(3)
-    plot_spectrum(spectra, top)
-    for text, name in zip(top.get_legend().get_texts()[1:],
-                          ("identity", "small", "orthogonal"), strict=True):
-        text.set_text(name)
+    plot_spectrum([replace(found, name=begin) for begin, found in spectra.items()], top)
+    style.legend(top, loc="upper right")
     plot_lags(curves, middle, "The gradient before training")
     plot_errors(runs, task, bottom)
     return figure

@@ -68,7 +68,7 @@ class Memory:
 
     @property
     def capacity(self) -> float:
-        """The sum of recall over lags, none counting below 0: at most H for white input."""
+        """The sum of recall over lags, none counting below 0: at most H / I for I white inputs."""
         return float(np.maximum(np.nan_to_num(self.recall), 0.0).sum())
 
 
