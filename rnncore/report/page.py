@@ -17,14 +17,16 @@ from rnncore.analysis.alarms import ends
 from rnncore.analysis.conditions import conditions
 from rnncore.analysis.observer import Look, Observer
 from rnncore.analysis.spectra import spectrum
+from rnncore.analysis.verdict import diagnose
 from rnncore.files import read_metadata
 from rnncore.jobs import InputError
-from rnncore.jobs.record import Record
+from rnncore.jobs.record import Record, looked_at
 from rnncore.model import Model
 from rnncore.report import pictures
 from rnncore.text.character import METADATA_KEY as VOCABULARY
 from rnncore.text.character import load_character_model, sample
 
+_UPDATES = 300  # of the reference network of a verdict: some seconds
 _GROWN, _WEAK = 10.0, 1e-3  # early over late, for words
 _SAMPLE, _TEMPERATURE = 600, 0.7  # characters, as `rnncore sample` by default
 
@@ -56,7 +58,7 @@ def render(record: Record, path: str) -> str:
     try:
         best = rnncore.load(path)
         first = _first(record, best)
-        observer = Observer(best, **record.probe)
+        observer = Observer(best, **looked_at(record.probe, best.per_step))
         looks = observer.look(first, None, 0.0), observer.look(best, None, 0.0)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} and its history do not fit together: {error}") from None
@@ -86,6 +88,7 @@ def _sections(record: Record, path: str, models: tuple[Model, Model],
     alarms = [f"Update {alarm.update:,}, {alarm.kind}: {alarm.what}."
               for alarm in record.alarms]
     return [
+        Section("Verdict", [_verdict(record, models[1])], kind="verdict"),
         Section("Alarms", alarms or ["None: no explosion and no vanishing was seen."],
                 kind="alarm" if alarms else "note"),
         Section("Curves", pictures=pictures.curves(record)),
@@ -99,6 +102,16 @@ def _sections(record: Record, path: str, models: tuple[Model, Model],
         Section("Model", text=str(models[1])),
         Section("Timings", facts=_timings(record)),
     ]
+
+
+def _verdict(record: Record, best: Model) -> str:
+    """What `diagnose` says of the best model, or why it says nothing."""
+    probe = record.probe
+    try:
+        return diagnose(best, probe["x"], probe["target"], probe.get("lengths"),
+                        updates=_UPDATES).text
+    except ValueError as error:  # too few rows, or too short ones
+        return f"None: {error}."
 
 
 def _weights(models: tuple[Model, Model]) -> list[Section]:
