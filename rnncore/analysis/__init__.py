@@ -3,6 +3,7 @@
 from rnncore.analysis.activations import ActivationTable, activation_table
 from rnncore.analysis.conditions import Condition, conditions
 from rnncore.analysis.contributions import Contributions, temporal_contributions
+from rnncore.analysis.dependence import Dependence
 from rnncore.analysis.factors import LayerFactors, jacobian_norms, jacobians
 from rnncore.analysis.flow import (
     GradientFlow,
@@ -19,11 +20,14 @@ from rnncore.analysis.memory import Memory, forward_memory
 from rnncore.analysis.scalar import FixedPoint, ScalarMap, scalar_map
 from rnncore.analysis.spectra import Spectrum, spectrum
 from rnncore.analysis.surface import ErrorSurface, Path, error_surface
+from rnncore.analysis.verdict import Diagnosis, LayerVerdict, diagnose
 
 __all__ = [
     "ActivationTable",
     "Condition",
     "Contributions",
+    "Dependence",
+    "Diagnosis",
     "ErrorSurface",
     "FixedPoint",
     "Gates",
@@ -32,6 +36,7 @@ __all__ = [
     "Lagged",
     "LayerFactors",
     "LayerFlow",
+    "LayerVerdict",
     "Memory",
     "Path",
     "ScalarMap",
@@ -40,6 +45,7 @@ __all__ = [
     "activation_table",
     "conditions",
     "depth_flow",
+    "diagnose",
     "error_surface",
     "fit_growth",
     "forward_memory",
