@@ -16,7 +16,8 @@ from cell_mutations import Mutant
 from engine_mutations import Mutations, written_out
 
 TESTS = (
-    "(test_a_record or test_activations_give or test_recording or has_a_record or no_dx) "
+    "(test_a_record or test_activations_give or test_recording or has_a_record or no_dx "
+    "or threads_and_engines) "
     "and not (relu or sigmoid or _identity or _none or _coupled or ugrnn or mingru)"
 )
 
