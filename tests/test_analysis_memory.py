@@ -124,6 +124,15 @@ def test_a_reverse_direction_recalls_the_future_within_lengths():
         assert_array_equal(live.sum(0), [6, 6, 6, 6, 0, 6])
 
 
+def test_no_rows_have_no_memory_and_no_steps_are_refused():
+    model = rc.Model([rc.LSTM(2, 3)])
+    (memory,) = forward_memory(model, np.zeros((4, 0, 2), np.float32), lags=3)
+    assert memory.log10_perturbation.shape == (4, 0)
+    assert np.isnan(memory.recall).all()
+    with pytest.raises(ValueError, match="x has no steps, expected at least one"):
+        forward_memory(model, np.zeros((0, 2, 2), np.float32))
+
+
 def test_nothing_is_changed_by_looking():
     model = rc.Model([rc.Embedding(5, 3), rc.GRU(3, 4, num_layers=2, dropout=0.5),
                       rc.Linear(4, 2)], seed=0)

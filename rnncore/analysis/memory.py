@@ -103,8 +103,8 @@ def forward_memory(model: Any, x: Any, state: Any = None, lengths: Any = None, *
     Raises
     ------
     TypeError, ValueError
-        If the model has no recurrent layer, something is not of its shape or not finite, or
-        `at` is beyond the last step.
+        If the model has no recurrent layer, something is not of its shape or not finite, there
+        is no step, or `at` is beyond the last.
 
     Notes
     -----
@@ -124,6 +124,8 @@ def forward_memory(model: Any, x: Any, state: Any = None, lengths: Any = None, *
     check_count("lags", lags, 1)
     ridge, rng = not_negative("ridge", ridge), seeded(seed)
     network, x, checked, starts = prepared_input(model, x, state, lengths)
+    if not len(x):
+        raise ValueError("x has no steps, expected at least one")
     at = step_of(at, len(x))
     found = []
     for single in Unrolled(network, x, starts, checked).singles:
@@ -164,14 +166,17 @@ def _moved(single: Single, step: int, ways: list[Array]) -> list[Array]:
 
 def _largest(array: Array) -> Array:
     """The largest magnitude of each row, (B,), of (..., B, H)."""
-    return np.asarray(np.abs(np.moveaxis(array, -2, 0)).reshape(array.shape[-2], -1).max(1))
+    return np.asarray(np.abs(array).max(axis=_but_rows(array)))
 
 
 def _norm(arrays: list[Array]) -> Array:
     """The norm of each row, (B,), over all arrays (..., B, H)."""
-    squares = [(a**2).sum(axis=tuple(i for i in range(a.ndim) if i != a.ndim - 2))
-               for a in arrays]
-    return np.asarray(np.sqrt(np.sum(squares, axis=0)))
+    return np.asarray(np.sqrt(np.sum([(a**2).sum(axis=_but_rows(a)) for a in arrays], axis=0)))
+
+
+def _but_rows(array: Array) -> tuple[int, ...]:
+    """The axes of (..., B, H) but that of the rows."""
+    return (*range(array.ndim - 2), array.ndim - 1)
 
 
 def _by_row(values: Array, like: Array) -> Array:
