@@ -38,19 +38,19 @@ __all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "AdamW", "ClipStep", "C
            "Embedding", "HalveOnWorse", "History", "IdentityRNN", "IndRNN", "IndRNNBound",
            "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Omega", "Orthogonal",
            "OrthogonalPenalty", "Parameters", "RMSprop", "Schedule", "SpectralRadius",
-           "StepDecay", "WarmUp", "clip_norm", "clip_value", "get_num_threads", "init", "load",
-           "num_threads", "set_num_threads", "show_config", "suggest_threshold",
-           "sweep_threshold", "tasks"]
+           "StepDecay", "WarmUp", "analysis", "clip_norm", "clip_value", "get_num_threads",
+           "init", "load", "num_threads", "set_num_threads", "show_config",
+           "suggest_threshold", "sweep_threshold", "tasks"]
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from rnncore import init, tasks
+    from rnncore import analysis, init, tasks
 
 
 def __getattr__(name: str) -> Any:
     """Load the rooms that not every program enters when they are asked for."""
-    if name in ("init", "tasks"):
+    if name in ("analysis", "init", "tasks"):
         return importlib.import_module(f"rnncore.{name}")
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
 

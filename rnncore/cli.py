@@ -1,4 +1,4 @@
-"""The command line: `rnncore train`, `rnncore sample`, `rnncore info`.
+"""The command line: `rnncore train`, `rnncore sample`, `rnncore report`, `rnncore info`.
 
 Exit codes: 0 done, also when --max-seconds ended the training; 1 training failed on the way;
 2 wrong input, found before any training starts; 130 stopped by Ctrl-C; 143 by SIGTERM. Whatever
@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import rnncore
 from rnncore.jobs import InputError
 from rnncore.jobs.arguments import add_train, call, integer, number, recipe
+from rnncore.jobs.record import path_of
 from rnncore.jobs.stop import StopRequest
+from rnncore.report.command import add_report, check_extras, page_of, write_page
 from rnncore.text.corpus import Corpus, Split, read_corpus, split
 
 if TYPE_CHECKING:
@@ -80,11 +82,12 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("rnncore", description="Recurrent networks for CPUs.")
     parser.add_argument("--version", action="version", version=f"rnncore {rnncore.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="{train,sample,info}")
+    commands = parser.add_subparsers(required=True, metavar="{train,sample,report,info}")
     train = commands.add_parser("train", help="train a model on a text or a table")
     add_train(train)
     train.set_defaults(run=_train)
     _add_sample(commands.add_parser("sample", help="print text made up by a trained model"))
+    add_report(commands.add_parser("report", help="write a page about a training"))
     info = commands.add_parser("info", help="print the version and what this machine offers")
     info.set_defaults(run=_info)
     return parser
@@ -110,6 +113,8 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.threads is not None:
         rnncore.set_num_threads(options.threads)
+    if options.report:
+        check_extras()
     is_table = str(options.data).lower().endswith(SUFFIXES)
     return (_train_table if is_table else _train_text)(options)
 
@@ -130,13 +135,19 @@ def _train_text(options: argparse.Namespace) -> int:
     symbols = len(parts.vocabulary)
     baseline = witten_bell_bits(parts.training, parts.held_out, symbols, NGRAM_ORDER)
 
+    about = {"text": f"{corpus.origin}, {len(corpus.text):,} characters",
+             "SHA-256": corpus.sha256,
+             "training": f"{len(parts.training):,} characters, epochs: {plan.epochs}",
+             "held out": f"{len(parts.held_out):,} characters; {NGRAM_ORDER}-gram model: "
+                         f"{baseline:.2f} bits per character"}
+
     def report(bits: float) -> None:
         _say(f"held-out {bits:.2f} bits per character ({NGRAM_ORDER}-gram {baseline:.2f})")
 
     def run(stop: StopRequest) -> tuple[float, int]:
         best = train(model, parts, plan, options.out, stop=stop, report=report,
                      recipe=recipe(options), resume=options.resume,
-                     call=call(options, corpus.sha256))
+                     call=call(options, corpus.sha256), about=about)
         return best.bits, best.characters
 
     return _run(options, run, report, "characters")
@@ -157,13 +168,17 @@ def _train_table(options: argparse.Namespace) -> int:
          f" held out: {len(parts.held_out):,}")
     _say(str(model.network))
 
+    about = {"table": f"{options.data}, {table}", "SHA-256": table.sha256,
+             "training": f"{len(parts.training):,} sequences, epochs: {plan.epochs}",
+             "held out": f"{len(parts.held_out):,} sequences"}
+
     def report(score: Score) -> None:
         _say(f"held-out {score}")
 
     def run(stop: StopRequest) -> tuple[Score, int]:
         seen = train(model, parts, plan, options.out, stop=stop, report=report,
                      recipe=recipe(options), resume=options.resume,
-                     call=call(options, table.sha256))
+                     call=call(options, table.sha256), about=about)
         return judge(load_table_model(options.out), parts), seen
 
     return _run(options, run, report, "sequences")
@@ -181,13 +196,16 @@ def _run(options: argparse.Namespace, run: Callable[[StopRequest], tuple[Any, in
     if os.path.exists(f"{options.out}.run"):
         _say(f"--resume goes on with the training in {options.out}.run")
     report(score)
+    if options.report:
+        write_page(options.out, page_of(options.out))
     _say(f"{stop.reason or 'done'}; best model, after {seen:,} {unit}: {options.out}")
     return stop.exit_code
 
 
 def _check_output(options: argparse.Namespace, kind: str) -> None:
     """Refuse paths that no model and no run can be written to, without touching them."""
-    for path in (options.out, f"{options.out}.run"):
+    for path in (options.out, f"{options.out}.run", path_of(options.out),
+                 *([page_of(options.out)] if options.report else [])):
         target = Path(os.path.realpath(path))
         try:
             if target.exists():

@@ -234,7 +234,7 @@ def test_unknown_characters_of_the_prime(text, out, capsys):
 
 
 def test_wrong_commands(capsys):
-    assert "{train,sample,info}" in refused([], capsys)
+    assert "{train,sample,report,info}" in refused([], capsys)
     assert "invalid choice: 'fly'" in refused(["fly"], capsys)
 
 

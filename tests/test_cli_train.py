@@ -120,7 +120,7 @@ def test_a_stopped_training_goes_on_with_its_bits(text, out, tmp_path, capsys, m
     assert resumed.splitlines()[-2:] == [line.replace(out, other)
                                          for line in lines.splitlines()[-2:]]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "model.safetensors", "other", "text"]
+        "model.safetensors", "model.safetensors.history", "other", "other.history", "text"]
 
 
 def test_a_signal_leaves_a_run_that_goes_on(text, out, capsys):

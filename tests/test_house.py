@@ -158,6 +158,8 @@ def imported(path: Path) -> set[str]:
         ("remedies", ("engine",)),
         ("network", ("engine", "parameters", "layers", "losses", "remedies")),
         ("optim", ("engine", "interrupts", "parameters", "network", "optim")),
+        ("analysis", ("analysis", "batch", "blocks", "engine", "layers", "losses", "model",
+                      "network", "optim", "parameters", "remedies", "tasks", "training")),
     ],
 )
 def test_arrows_run_one_way(room, below):

@@ -140,7 +140,8 @@ def test_training_learns_classes_and_targets(arrays, written, tmp_path):
         assert scores[-1].loss == min(score.loss for score in scores) < scores[0].loss / 2
         assert 0 < seen <= 60 * 18
         assert scores[-1].r2 is None or scores[-1].r2 > 0.7
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "model",
+                                                                "model.history"]
 
 
 class StopAt(StopRequest):

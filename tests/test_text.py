@@ -230,13 +230,14 @@ def test_training_learns_and_is_deterministic(parts, tmp_path):
 
 def test_the_best_model_is_kept(model, parts, tmp_path, monkeypatch):
     scores = iter([3.0, 2.0, 2.5])
-    kept = []
+    kept, save = [], training.save_character_model
+
+    def kept_and_saved(model, path):
+        kept.append(model.network.state_dict()["2.bias"])
+        save(model, path)
+
     monkeypatch.setattr(training, "bits_per_character", lambda *_: next(scores))
-    monkeypatch.setattr(
-        training,
-        "save_character_model",
-        lambda model, path: kept.append(model.network.state_dict()["2.bias"]),
-    )
+    monkeypatch.setattr(training, "save_character_model", kept_and_saved)
     outcome, reports, _ = run(model, parts, tmp_path / "model")
     assert reports == [3.0, 2.0, 2.5]
     assert (outcome.bits, outcome.characters) == (2.0, 2 * 8 * ((1296 - 1) // 8))

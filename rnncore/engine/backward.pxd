@@ -9,9 +9,10 @@ cdef struct Buffers:
     void *below               # (N, widest) of its input
     void *dx                  # (N, ldx) of the input of a reverse direction
     void *turned              # (N, ldx) the same with time running forwards
+    View *inputs              # (layers) where gradients of their inputs go; data NULL: nowhere
 
 cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
-                         Arena *arena) noexcept nogil
+                         bint recorded, Arena *arena) noexcept nogil
 cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil
 cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
                   bint input_grad) except -1 nogil

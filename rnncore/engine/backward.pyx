@@ -6,10 +6,11 @@ Weight gradients come at the very end, so that an interrupted pass leaves `grads
 from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
-from rnncore.engine.batch cimport View, load, mirror, slot
+from rnncore.engine.batch cimport View, load, mirror, slot, store
 from rnncore.engine.flow cimport begin_flow, carve_flow, carve_scratch
 from rnncore.engine.gradient cimport weight_gradients
 from rnncore.engine.product cimport at
+from rnncore.engine.record cimport carve_record
 from rnncore.engine.recurrence cimport backward_layer
 from rnncore.engine.run cimport Run
 from rnncore.engine.states cimport Boundary
@@ -22,7 +23,7 @@ cdef Py_ssize_t _stride(Run run) noexcept nogil:
 
 
 cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
-                         Arena *arena) noexcept nogil:
+                         bint recorded, Arena *arena) noexcept nogil:
     cdef Py_ssize_t rows = run.sequences.rows, item = run.item, index
     cdef const Batch *batch = &run.sequences.batch
     cdef const Layer *layer = &run.plan.layers[0]
@@ -45,11 +46,13 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
         run.tapes[index].dy, run.tapes[index].dh = shared.dy, shared.dh
         run.tapes[index].dc, run.tapes[index].drh = shared.dc, shared.drh
         run.tapes[index].sums = shared.sums
+        carve_record(layer, batch, recorded, &run.tapes[index], arena)
     buffers.below = take(arena, rows * wide)
     buffers.above = take(arena, rows * wide if run.plan.n_layers > 1
                          or run.composed(run.plan.n_layers - 1) else 0)
     buffers.dx = take(arena, rows * wide if run.plan.directions > 1 else 0)
     buffers.turned = take(arena, rows * wide if run.plan.directions > 1 else 0)
+    buffers.inputs = <View *> take(arena, run.plan.n_layers * sizeof(View))
 
 
 cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil:
@@ -90,11 +93,19 @@ cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
         memset(at(dy, row * layer.ldh + n, layer), 0, (layer.ldh - n) * run.item)
 
 
+cdef void _add_rows(Run run, const Layer *layer, void *to, const void *rows,
+                    Py_ssize_t stride) noexcept nogil:
+    """Add packed rows to the gradients of a layer's input."""
+    cdef Py_ssize_t row
+    for row in range(run.sequences.rows):
+        layer.kernels.add(layer.inputs, at(to, row * layer.ldx, layer),
+                          at(rows, row * stride, layer))
+
+
 cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
                   bint input_grad) except -1 nogil:
-    """Run all layers back, the gradient of the output being loaded; on return `below` is that
-    of the input, with the stride of the first layer."""
-    cdef Py_ssize_t number, direction, index, row, states
+    """Run all layers back, the gradient of the output being loaded."""
+    cdef Py_ssize_t number, direction, index, states
     cdef Py_ssize_t stride = run.strides[run.plan.n_layers]
     cdef const void *above = buffers.above if run.composed(run.plan.n_layers - 1) else NULL
     cdef const Batch *batch = &run.sequences.batch
@@ -120,16 +131,14 @@ cdef int backward(Run run, Buffers *buffers, const void **finals, void **initial
             if direction == 1 and wanted:
                 mirror(batch, run.item, buffers.dx, layer.ldx, buffers.turned, layer.ldx,
                        layer.inputs, layer.inputs)
-                for row in range(run.sequences.rows):
-                    layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
-                                      at(buffers.turned, row * layer.ldx, layer))
+                _add_rows(run, layer, buffers.below, buffers.turned, layer.ldx)
         if wanted and run.adds_input(number):
-            for row in range(run.sequences.rows):
-                layer.kernels.add(layer.inputs, at(buffers.below, row * layer.ldx, layer),
-                                  at(buffers.above, row * stride, layer))
+            _add_rows(run, layer, buffers.below, buffers.above, stride)
+        if buffers.inputs[number].data != NULL:
+            store(batch, run.item, buffers.below, layer.ldx, buffers.inputs[number],
+                  layer.inputs, False)
         buffers.above, buffers.below, stride = buffers.below, buffers.above, layer.ldx
         above = buffers.above
-    buffers.below = buffers.above
     return 0
 
 

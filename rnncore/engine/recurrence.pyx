@@ -11,6 +11,7 @@ from rnncore.engine.batch cimport slot
 from rnncore.engine.cut cimport Cut, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
+from rnncore.engine.record cimport note
 from rnncore.engine.share cimport Division, Part, divide, share, worth_sharing
 from rnncore.engine.states cimport Boundary, collect, inject, ring, z_at
 from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
@@ -197,6 +198,8 @@ cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, con
                                  layer.ldh)
             elif layer.cell.fed and tape.flow.remedies == NULL:
                 _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
+            if tape.entering[0] != NULL and stage == last and t >= 0:
+                note(layer, batch, tape, t, row, panel, &p)
             if t >= 0 or layer.cell.enters:
                 layer.cell.stage[stage].backward(&p)
         layer.kernels.wait(companions)

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from rnncore.engine.memory import Workspaces
 from rnncore.engine.plan import Plan
 from rnncore.engine.run import Run as Run
-from rnncore.engine.spec import Remedies
+from rnncore.engine.spec import Record, Remedies
 
 _Array = npt.NDArray[np.floating[Any]]
 _Lengths = npt.NDArray[np.integer[Any]] | None
@@ -22,6 +22,7 @@ def forward(
     threads: int = 1,
     cells: bool = False,
 ) -> tuple[_Array, tuple[_Array, ...], Any, Run]: ...
+def activations(run: Run) -> list[_Array]: ...
 def backward(
     run: Run,
     dy: _Array,
@@ -30,7 +31,7 @@ def backward(
     input_grad: bool,
     workspaces: Workspaces,
     remedies: Remedies | None = None,
-) -> tuple[Any, tuple[_Array, ...], list[tuple[float, int, int]]]: ...
+) -> tuple[Any, tuple[_Array, ...], list[tuple[float, int, int]], list[Record]]: ...
 def infer(
     plan: Plan,
     x: _Array,

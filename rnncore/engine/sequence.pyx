@@ -11,10 +11,16 @@ from rnncore.engine.arena cimport Arena, aligned, take
 from rnncore.engine.backward cimport (
     Buffers, backward as run_back, carve_backward, gradients, load_gradient,
 )
-from rnncore.engine.batch cimport Sequences, View, address_of, load, store, view_of
+from rnncore.engine.batch cimport (
+    Sequences, View, address_of, load, slot, store, view_of,
+)
 from rnncore.engine.plan cimport Plan, fill_arrays
+from rnncore.engine.product cimport at
+from rnncore.engine.record cimport blocks_of, rows_of
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Arrays, Layer, Remedies
+from rnncore.engine.types cimport Arrays, Layer, Remedies, Tape
+
+from rnncore.engine.spec import Record
 
 
 cdef enum:
@@ -80,24 +86,63 @@ def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1
     return out, final, _cell_states(run) if cells else None, run
 
 
+cdef object _states(Run run, Py_ssize_t index, str letter):
+    """A state of every step of one layer and direction."""
+    cdef const Layer *layer = &run.plan.layers[index]
+    cdef const Tape *tape = &run.tapes[index]
+    cdef const void *rows = tape.c if letter == "c" else tape.y if letter == "y" else tape.h
+    return rows_of(layer, &run.sequences.batch,
+                   at(rows, slot(&run.sequences.batch, 0) * layer.ldh, layer),
+                   index % run.plan.directions == 1)
+
+
 cdef object _cell_states(Run run):
-    """c of every step, 0 past the end of a row."""
-    cdef const Layer *layer = &run.plan.layers[0]
-    cdef Py_ssize_t index, first = run.sequences.batch.past * run.sequences.batch.size
-    cdef View view
-    every = numpy.empty((run.plan.n_layers * run.plan.directions, run.sequences.batch.steps,
-                         run.sequences.batch.size, layer.hidden), _dtype(run.plan))
-    for index in range(every.shape[0]):
-        view = view_of(every[index], run.item)
-        store(&run.sequences.batch, run.item,
-              <char *> run.tapes[index].c + first * layer.ldh * run.item, layer.ldh, view,
-              layer.hidden, index % run.plan.directions == 1)
-    return every
+    """c of every step."""
+    return numpy.stack([_states(run, index, "c")
+                        for index in range(run.plan.n_layers * run.plan.directions)])
+
+
+def activations(Run run):
+    """The activations of every layer and direction, (T, B, G, H) each, the blocks in the order
+    of `Spec.blocks`; of a run that has not gone back."""
+    cdef Py_ssize_t index
+    cdef const Layer *layer
+    cdef bint reverse
+    found = []
+    for index in range(run.plan.n_layers * run.plan.directions):
+        layer, reverse = &run.plan.layers[index], index % run.plan.directions == 1
+        if layer.cell.enters:  # Z keeps what the state was; f of it is what is fed
+            found.append(_states(run, index, "h")[:, :, None])
+        else:
+            found.append(blocks_of(layer, &run.sequences.batch, &run.tapes[index],
+                                   run.plan.spec.blocks, reverse))
+    return found
+
+
+cdef list _records(Run run, list activated, list dx):
+    """What a run that went back shows of every layer and direction."""
+    cdef Py_ssize_t index
+    cdef const Layer *layer
+    cdef const Tape *tape
+    cdef bint reverse
+    cdef int letter
+    records = []
+    for index in range(len(activated)):
+        layer, tape = &run.plan.layers[index], &run.tapes[index]
+        reverse = index % run.plan.directions == 1
+        dz = blocks_of(layer, &run.sequences.batch, tape, run.plan.spec.blocks, reverse)
+        states = tuple([_states(run, index, name) for name in run.plan.state])
+        dstates = tuple([dz[:, :, 0] if layer.cell.enters else
+                         rows_of(layer, &run.sequences.batch, tape.entering[letter], reverse)
+                         for letter in range(len(run.plan.state))])
+        records.append(Record(run.plan.spec.blocks, activated[index], states, dstates, dz,
+                              dx[index // run.plan.directions]))
+    return records
 
 
 cdef const Remedies *_remedies(Remedies *to, given) except? NULL:
-    """`given` as a struct, NULL for None."""
-    if given is None:
+    """`given` as a struct, NULL where nothing is done about the gradient."""
+    if given is None or (given.threshold == float("inf") and not given.omega):
         return NULL
     to.threshold, to.ratio, to.omega = given.threshold, given.ratio, given.omega
     to.alpha, to.bound = given.alpha, given.bound
@@ -113,15 +158,31 @@ cdef list _omega(Run run):
             for index in range(run.plan.n_layers * run.plan.directions)]
 
 
-cdef Arrays *_carve(Run run, Buffers *buffers, const Remedies *remedies, list grads,
-                    Arena *arena) except? NULL:
-    """The memory of a backward pass; point at the gradients of every layer and direction."""
+cdef Arrays *_carve(Run run, Buffers *buffers, const Remedies *remedies, bint recorded,
+                    list grads, list inputs, Arena *arena) except? NULL:
+    """The memory of a backward pass; point at the gradients of every layer and direction, and
+    of the inputs of every layer that are wanted."""
     cdef Arrays *arrays = <Arrays *> take(arena, len(grads) * sizeof(Arrays))
     cdef Py_ssize_t index
-    for index in range(len(grads) if arrays != NULL else 0):
+    carve_backward(run, buffers, remedies, recorded, arena)
+    if arrays == NULL:
+        return NULL
+    for index in range(len(grads)):
         fill_arrays(&arrays[index], grads[index], run.item)
-    carve_backward(run, buffers, remedies, arena)
+    for index in range(len(inputs)):
+        buffers.inputs[index].data = NULL
+        if inputs[index] is not None:
+            buffers.inputs[index] = view_of(inputs[index], run.item)
     return arrays
+
+
+cdef list _input_gradients(Run run, bint first, bint others):
+    """An array for the gradient of the input of every layer, or None."""
+    cdef Sequences sequences = run.sequences
+    cdef Py_ssize_t index
+    shape = sequences.batch.steps, sequences.batch.size
+    return [numpy.empty((*shape, run.plan.spec.width(index)), _dtype(run.plan))
+            if (others if index else first) else None for index in range(run.plan.n_layers)]
 
 
 def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
@@ -131,45 +192,42 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
 
     Returns
     -------
-    dx (None without input_grad), the gradients of the initial states, and Omega: a list of
-    (value, live terms, terms), one entry per layer and direction. The run is used up.
+    dx (None without input_grad), the gradients of the initial states, Omega: a list of
+    (value, live terms, terms), one entry per layer and direction; and as many `Record`s, if
+    the remedies ask for them. The run is used up.
     """
     cdef Plan plan = run.plan
-    cdef Sequences sequences = run.sequences
-    cdef Py_ssize_t item = run.item, inputs = plan.layers[0].inputs
     cdef Arena arena
     cdef Buffers buffers
     cdef const void *finals[2]
     cdef const void *initials[2]
-    cdef View source = view_of(dy, item), target
+    cdef View source = view_of(dy, run.item)
     cdef unsigned mode
     cdef Arrays *arrays
     cdef Remedies given
     cdef const Remedies *wanted = _remedies(&given, remedies)
-    initial, dx = _new_states(plan, sequences), None
-    if input_grad:
-        dx = numpy.empty((sequences.batch.steps, sequences.batch.size, inputs), _dtype(plan))
-    target = view_of(dx, item) if input_grad else source
-    _point(finals, dstate, item)
-    _point(initials, initial, item)
+    cdef bint recorded = remedies is not None and remedies.record
+    initial = _new_states(plan, run.sequences)
+    inputs = _input_gradients(run, input_grad, recorded)
+    activated = activations(run) if recorded else []
+    _point(finals, dstate, run.item)
+    _point(initials, initial, run.item)
     arena.base, arena.used = NULL, 0
-    _carve(run, &buffers, wanted, grads, &arena)
+    _carve(run, &buffers, wanted, recorded, grads, inputs, &arena)
     memory = workspaces.take(arena.used + LINE)
     arena.base, arena.used = aligned(memory), 0
-    arrays = _carve(run, &buffers, wanted, grads, &arena)
+    arrays = _carve(run, &buffers, wanted, recorded, grads, inputs, &arena)
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
             load_gradient(run, &buffers, source)
             run_back(run, &buffers, finals, <void **> initials, input_grad)
             gradients(run, arrays)
-            if input_grad:
-                store(&sequences.batch, item, buffers.below, plan.layers[0].ldx, target, inputs,
-                      False)
     finally:
         plan.layers[0].kernels.leave(mode)
+    records = _records(run, activated, inputs)
     workspaces.give(memory, run.memory)
-    return dx, initial, _omega(run)
+    return inputs[0], initial, _omega(run), records
 
 
 cdef bint _as_packed(Sequences sequences, const View *array) noexcept:

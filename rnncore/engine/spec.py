@@ -7,7 +7,7 @@ import contextvars
 import math
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ENGINES = ("native", "blas")
 
@@ -34,6 +34,11 @@ class Spec(NamedTuple):
     scale: float = 1.0
     itemsize: int = 4
 
+    @property
+    def blocks(self) -> str:
+        """The letters of all gate blocks, those that x feeds first."""
+        return self.x_order + "".join(b for b in self.h_order if b not in self.x_order)
+
     def width(self, layer: int) -> int:
         """The width of the input of a layer."""
         return self.inputs if layer == 0 else self.hidden * self.directions
@@ -44,7 +49,7 @@ class Remedies(NamedTuple):
 
     `threshold` and `ratio` are those of per-step clipping; `omega` is whether Omega is wanted,
     with its weight `alpha`, the smallest squared norm `bound` of a live term, its form and
-    its reduction.
+    its reduction. `record` asks for a `Record` of the pass, which changes no bit of it.
     """
 
     threshold: float = math.inf
@@ -54,6 +59,38 @@ class Remedies(NamedTuple):
     bound: float = 0.0
     squared: bool = False
     mean: bool = True
+    record: bool = False
+
+
+class Record(NamedTuple):
+    """What one layer and direction shows of a backward pass, 0 past the end of a row.
+
+    Attributes
+    ----------
+    blocks : str
+        The letters of the G gate blocks, in the order of `activations` and `dz`: as the rows of
+        the weights are stacked; with ``GRU(reset="after")`` "rzmq", m being the candidate and q
+        what the state's product contributes to it.
+    activations : array (T, B, G, H)
+        Of the gates; q is not an activation but U_n h_{t-1} + b_hn itself.
+    states : tuple of arrays (T, B, H)
+        The carried states after each step: h, or h and c; with ``form="pascanu"`` x.
+    dstates : tuple of arrays (T, B, H)
+        d_t: all of the gradient of each carried state that enters step t on its way back, dy
+        included, the other state held fixed.
+    dz : array (T, B, G, H)
+        The gradient of the pre-activations.
+    dx : array (T, B, I) or None
+        The gradient of the layer's input, of both directions together; None where it was not
+        wanted.
+    """
+
+    blocks: str
+    activations: Any
+    states: tuple[Any, ...]
+    dstates: tuple[Any, ...]
+    dz: Any
+    dx: Any
 
 
 class Choice(NamedTuple):

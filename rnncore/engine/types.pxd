@@ -220,4 +220,5 @@ cdef struct Tape:
     void *drh                 # (B, ldh)
     void *dx                  # (N, the layer's ldx)
     void *sums                # (max(I, H, 2), ldz) weight gradients in panel order
+    void *entering[2]         # (N, ldh) d_t by letter of the state; NULL: not recorded
     Flow flow

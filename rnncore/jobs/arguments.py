@@ -11,7 +11,7 @@ from rnncore.jobs.cells import CELLS
 from rnncore.jobs.recipe import CLIP_NORM, MOMENTUM, RATES, Recipe
 
 # What may be another than it was when a run goes on; all the rest decides its bits.
-_FREE = ("data", "max_seconds", "out", "resume", "run", "threads")
+_FREE = ("data", "max_seconds", "out", "report", "resume", "run", "threads")
 
 _DESCRIPTION = """\
 Train a recurrent network: a character model on a text, or a classifier or regression on the
@@ -58,6 +58,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     resume = ("go on with the training that was stopped, from the file OUT.run beside the"
               " model; data and options as before; without that file, start anew")
     add("--resume", action="store_true", help=resume)
+    report = "write what rnncore report writes when training ends, to OUT.html"
+    add("--report", action="store_true", help=report)
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:

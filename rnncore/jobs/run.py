@@ -3,7 +3,8 @@ model kept, and gone on with where it was stopped.
 
 The run itself is a checkpoint of `fit` beside the file of the best model: after each epoch, and
 when training stops, `PATH.run` holds all that another process needs to go on with the same
-bits. It is removed when training is done, or has diverged, as it would again.
+bits. It is removed when training is done, or has diverged, as it would again. The record of the
+run, for a report, is written before that: see `rnncore.jobs.record`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rnncore.analysis.monitor import Monitor
 from rnncore.jobs import InputError
 from rnncore.jobs.recipe import Recipe
+from rnncore.jobs.record import Record, Score, looked_at, save_record
 from rnncore.jobs.stop import StopRequest
 from rnncore.model import Model
+from rnncore.parameters import Array
 from rnncore.training import History
 
 if TYPE_CHECKING:
@@ -60,6 +64,8 @@ class Job:
         Called with each score, or with `only_best` with those that are the best so far.
     unit, loss : str
         The names of a unit, "characters", and of the training loss.
+    probe : dict of arrays
+        "x", "target" and, if need be, "lengths" of some sequences to be looked at.
     scale : float
         What multiplies the training loss where it is shown.
     """
@@ -76,8 +82,13 @@ class Job:
     report: Callable[[float], None]
     unit: str
     loss: str
+    probe: dict[str, Array]
     scale: float = 1.0
     only_best: bool = False
+
+    def monitor(self) -> Monitor:
+        """A monitor of the model, which looks at some of the probe."""
+        return Monitor(self.model, **looked_at(self.probe, self.model.per_step))
 
 
 @dataclass(frozen=True)
@@ -92,11 +103,14 @@ class Files:
         Whether to go on from the run beside it, if there is one.
     call : mapping
         Options and data by name, for JSON: a run goes on only if they are the same.
+    about : mapping of str to str
+        What a report is to say of the data and the model.
     """
 
     best: Path
     resume: bool = False
     call: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
@@ -118,12 +132,14 @@ def train(job: Job, recipe: Recipe, files: Files, stop: StopRequest) -> Best:
         If a file cannot be written.
     """
     options = recipe.options(job.model, job.epochs * job.updates)
+    first, monitor = job.model.parameters.copy(), job.monitor()
     diverged = False
     with _progress_bar(job.epochs * job.size) as bar:
         keeper = Keeper(job, files, stop, bar)
         try:
             job.model.fit(job.data, batch_size=job.batch_size, epochs=job.epochs, **options,
-                          callbacks=[keeper], checkpoint=files.run, resume=files.resume)
+                          callbacks=[keeper, monitor], checkpoint=files.run,
+                          resume=files.resume)
         except FloatingPointError as error:
             stop.ask(f"training diverged: {getattr(error, 'finding', error)}", 1)
             keeper.keep_if_best()
@@ -132,6 +148,7 @@ def train(job: Job, recipe: Recipe, files: Files, stop: StopRequest) -> Best:
             if keeper.begun:
                 raise
             raise InputError(str(error)) from None
+    save_record(keeper.record(first, monitor), files.best)
     if stop.reason is None or diverged:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(files.run)
@@ -145,6 +162,9 @@ class Keeper:
         self.job, self.files, self.stop, self.bar = job, files, stop, bar
         self.best = Best(math.inf, 0)
         self.begun = False
+        self._history = History()
+        self._scores: list[Score] = []
+        self._spent = 0.0  # seconds of the processes before
         self._epochs = self._before = 0  # epochs that ended, and the updates in them
         self._updates = 0  # all
         self._loss = 0.0  # running mean
@@ -153,7 +173,7 @@ class Keeper:
 
     def __call__(self, event: str, model: Model, history: History) -> bool:
         """Show an update; judge the model after an epoch, or if a stop was asked for."""
-        self.begun, self._updates = True, len(history.update_loss)
+        self.begun, self._updates, self._history = True, len(history.update_loss), history
         if event == "update":
             self._show(history.update_loss[-1], history.grad_norm[-1])
             if self.stop.reason is None:
@@ -168,11 +188,17 @@ class Keeper:
         """The units that the model was trained on, in all epochs."""
         return self._epochs * self.job.size + self.job.seen(self._updates - self._before)
 
+    @property
+    def seconds(self) -> float:
+        """What training and judging have taken, in all processes."""
+        return self._spent + time.monotonic() - self._started
+
     def keep_if_best(self) -> None:
         """Judge the present model, save it if it is the best, and report its score."""
         if self.best.seen == 0:  # a file is there before anything that takes long
             self.job.save()
         score = self.job.evaluate()
+        self._scores.append(Score(self._updates, self.seconds, score))
         is_best = score < self.best.score
         if is_best:
             self.best = Best(score, self.seen)
@@ -181,10 +207,18 @@ class Keeper:
             with self.bar.external_write_mode():
                 self.job.report(score)
 
+    def record(self, first: Array, monitor: Monitor) -> Record:
+        """What a report needs of the run, which began with the parameters `first`."""
+        job, files = self.job, self.files
+        return Record(files.about, files.call, job.unit, job.loss, job.scale,
+                      self.stop.reason or "done", self.seen, self._scores, first, self._history,
+                      monitor.observations, monitor.alarms, job.probe)
+
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint is to remember."""
         return {"call": dict(self.files.call), "best": list(self.best),
-                "updates": self._updates, "epochs": self._epochs, "before": self._before}
+                "updates": self._updates, "epochs": self._epochs, "before": self._before,
+                "scores": [list(score) for score in self._scores], "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint, unless it belongs to another call or its model is gone."""
@@ -194,7 +228,8 @@ class Keeper:
                 raise ValueError(f"its {name} is {saved!r}, expected {value!r} as in this call")
         if not os.path.exists(self.files.best):
             raise ValueError(f"its best model, {os.fspath(self.files.best)}, is missing")
-        self.best = Best(*state["best"])
+        self.best, self._spent = Best(*state["best"]), state["seconds"]
+        self._scores = [Score(*score) for score in state["scores"]]
         self._updates, self._epochs = state["updates"], state["epochs"]
         self._before, self._start = state["before"], 0
         self._start = self.seen

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from rnncore.engine.spec import Remedies
+from rnncore.engine.spec import Record, Remedies
 from rnncore.parameters import Parameters
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,8 @@ class Layer:
     omega : list of (float, int, int)
         Omega's value, live terms and terms in the last backward pass, an entry for each layer
         and direction.
+    records : list of Record
+        What a recorded backward pass saw, an entry for each layer and direction.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()  # constructor arguments, in order
@@ -43,6 +45,7 @@ class Layer:
         self.input_size: int | None = None
         self.output_size: int | None = None
         self.omega: list[tuple[float, int, int]] = []
+        self.records: list[Record] = []
 
     @property
     def dtype(self) -> np.dtype[Any] | None:

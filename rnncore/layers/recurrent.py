@@ -67,7 +67,7 @@ class Recurrent(Layer):
         self.input_size, self.output_size = inputs, hidden * self._spec.directions
         self._boundary = Boundary(self.parameters.dtype, self.batch_first, cell.states,
                                   self.num_layers * self._spec.directions, past, hidden)
-        self._workspaces = Workspaces()
+        self.blocks, self._workspaces = self._spec.blocks, Workspaces()
         self._plan: engine.Plan | None = None
         self._key: Key | None = None
         self._run: tuple[sequence.Run, tuple[bool, tuple[int, ...]]] | None = None
@@ -230,8 +230,8 @@ class Recurrent(Layer):
         input_grad : bool, default=True
             Whether the gradient of x is wanted.
         remedies : optional
-            What `rnncore.remedies.remedies` makes of Omega and per-step clipping; `omega` then
-            has what was found.
+            What `rnncore.remedies.remedies` makes of Omega and per-step clipping; `omega` and
+            `records` then have what was found.
 
         Returns
         -------
@@ -253,11 +253,19 @@ class Recurrent(Layer):
         dy = self._boundary.gradient(dy, (*shape, self.output_size), single)
         states = self._boundary.states("dstate", dstate, shape[1], single)
         self._run = None
-        dx, initial, self.omega = sequence.backward(
+        dx, initial, self.omega, self.records = sequence.backward(
             run, dy, states, self._arrays(self.parameters.grad), input_grad, self._workspaces,
             remedies)
         return (self._boundary.unbatch(dx, single) if input_grad else None,
                 self._boundary.public_state(initial, single))
+
+    def activations(self) -> list[Array]:
+        """The activations (T, B, G, H) of each layer and direction in the last `forward`, laid
+        out as in `rnncore.engine.spec.Record`; `blocks` has the letters of the G gate blocks.
+        """
+        if self._run is None:
+            raise RuntimeError("activations without a forward pass before them")
+        return sequence.activations(self._run[0])
 
     def infer(self, x: Array, state: State = None, lengths: npt.ArrayLike | None = None,
               out: Array | None = None) -> tuple[Array, State]:

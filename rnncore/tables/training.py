@@ -26,6 +26,7 @@ from rnncore.tables.table import Table
 BATCH = 16  # sequences
 TRAINING_UPDATES = 2000  # what the default number of epochs comes nearest to
 VALID_SHARE = 0.1
+PROBE = 12_800  # steps of sequences that are kept to be looked at: 200 of 64
 
 
 class Parts(NamedTuple):
@@ -152,6 +153,7 @@ def train(
     recipe: Recipe | None = None,
     resume: bool = False,
     call: Mapping[str, Any] | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> int:
     """Train a model in place and keep the best one, by its loss on what is held out, in a file.
 
@@ -163,7 +165,7 @@ def train(
         The sequences to train on and those to judge by.
     plan : Plan
         The number of epochs and the size of batches.
-    path, stop, report, recipe, resume, call
+    path, stop, report, recipe, resume, call, about
         As in `rnncore.text.training.train`, but `report` is called with the `Score` of each
         model that is the best so far, and without a `tbptt` sequences are run as a whole.
 
@@ -180,7 +182,7 @@ def train(
         If a file cannot be written.
     """
     recipe, table = recipe or Recipe(), parts.training
-    longest = max(table.steps)
+    sequences, longest = _sequences(model, table), max(table.steps)
     windows = -(-longest // (recipe.tbptt or (longest,))[0])  # of a batch, at most
     score = Score(math.inf, 0, 0, None)
 
@@ -191,7 +193,7 @@ def train(
 
     job = Job(
         model=model.network,
-        data=_sequences(model, table),
+        data=sequences,
         batch_size=plan.batch,
         epochs=plan.epochs,
         size=len(table),
@@ -202,9 +204,10 @@ def train(
         report=lambda loss: report(score),
         only_best=True,  # there may be hundreds of epochs
         unit="sequences",
+        probe=_side_by_side(sequences[:max(PROBE // longest, BATCH)]),
         loss="cross-entropy" if model.targets is None else "MSE of standardized targets",
     )
-    return run(job, recipe, Files(path, resume, call or {}), stop).seen
+    return run(job, recipe, Files(path, resume, call or {}, about or {}), stop).seen
 
 
 def _sequences(model: TableModel, table: Table) -> list[tuple[npt.NDArray[Any], Any]]:
@@ -213,3 +216,19 @@ def _sequences(model: TableModel, table: Table) -> list[tuple[npt.NDArray[Any], 
     if model.targets is not None:
         y = [model.targets.apply(target) for target in table.y]
     return [(model.features.apply(x), target) for x, target in zip(table.x, y, strict=True)]
+
+
+def _side_by_side(sequences: list[tuple[npt.NDArray[Any], Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The same as arrays, padded by 0: x (T, B, F), target (B,), (B, K) or (T, B, K)."""
+    x, y = zip(*sequences, strict=True)
+    lengths = np.array([len(one) for one in x])
+    per_step = y[0].ndim == 2
+
+    def padded(rows: tuple[npt.NDArray[Any], ...]) -> npt.NDArray[Any]:
+        result = np.zeros((lengths.max(), len(rows), rows[0].shape[1]), rows[0].dtype)
+        for place, row in enumerate(rows):
+            result[: len(row), place] = row
+        return result
+
+    return {"x": padded(x), "target": padded(y) if per_step else np.stack(y),
+            "lengths": lengths}

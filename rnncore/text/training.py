@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from rnncore.jobs.recipe import Recipe
 from rnncore.jobs.run import Files, Job
 from rnncore.jobs.run import train as run
 from rnncore.jobs.stop import StopRequest
 from rnncore.text.character import CharacterModel, bits_per_character, save_character_model
-from rnncore.text.corpus import Split, streams
+from rnncore.text.corpus import Split, Symbols, streams
 
 BATCH = 16  # streams; twice as many cost 0.07 bits at equal work
 STEPS = 32  # characters between updates; twice as many cost 0.03 bits at equal work
+LOOK, WINDOWS = 64, 13  # what is kept to be looked at: characters, and how often per stream
 TRAINING_CHARACTERS = 1_800_000  # what the default number of epochs comes nearest to
 MAX_EPOCHS = 30  # of the default: short texts are learnt by heart before
 
@@ -68,6 +71,7 @@ def train(
     recipe: Recipe | None = None,
     resume: bool = False,
     call: Mapping[str, Any] | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train a model in place and keep the best one, by held-out bits, in a file.
 
@@ -82,7 +86,7 @@ def train(
     path : str or path-like
         Where the best model so far is written. A first one is there as soon as the first epoch
         is over or training is stopped, before it is evaluated. Until training is done the run
-        itself is beside it, with ".run" behind the name.
+        itself is beside it, with ".run" behind the name, and then its history, ".history".
     stop : StopRequest
         Asked after each update. The model present when it says stop is kept if it is the best.
     report : callable
@@ -93,6 +97,8 @@ def train(
         Go on with the run beside `path`, if there is one, in the bits of one never stopped.
     call : mapping, optional
         What has to be the same for that, by name.
+    about : mapping, optional
+        What a report is to say of the data, by name.
 
     Raises
     ------
@@ -117,7 +123,15 @@ def train(
         report=report,
         unit="characters",
         loss="bits per character",
+        probe=_windows(x, y),
         scale=1 / math.log(2),
     )
-    files = Files(path, resume, call or {})
+    files = Files(path, resume, call or {}, about or {})
     return Outcome(*run(job, replace(recipe, tbptt=(window, back)), files, stop))
+
+
+def _windows(x: Symbols, y: Symbols) -> dict[str, Symbols]:
+    """Short pieces of all streams (N, batch), side by side: (LOOK, WINDOWS * batch)."""
+    starts = np.unique(np.linspace(0, max(len(x) - LOOK, 0), WINDOWS).astype(int))
+    return {name: np.concatenate([stream[start : start + LOOK] for start in starts], axis=1)
+            for name, stream in [("x", x), ("target", y)]}
