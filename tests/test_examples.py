@@ -1,4 +1,4 @@
-"""Every example that is shown runs: those of the docstrings, and the README's."""
+"""Every example that is shown runs: those of the docstrings, the README's, and the scripts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import pytest
 import rnncore
 
 README = Path(__file__).parents[1] / "README.md"
+STORIES = sorted(path for path in (README.parent / "examples").glob("*.py")
+                 if path.stem != "page")
 MODULES = ["rnncore"] + [
     module.name
     for module in pkgutil.walk_packages(rnncore.__path__, "rnncore.")
@@ -33,3 +37,21 @@ def test_readme(tmp_path, monkeypatch, capsys):
     loss, accuracy = re.findall(r"\d\.\d+", capsys.readouterr().out)
     assert float(loss) < 0.2
     assert float(accuracy) > 0.9
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_stories(path, tmp_path, monkeypatch):
+    """The scripts of examples/, at a reduced size."""
+    assert len(STORIES) == 5
+    picture = tmp_path / "picture.png"
+    monkeypatch.setattr(sys, "argv", [str(path), str(picture), "--quick"])
+    monkeypatch.syspath_prepend(path.parent)
+    before = rnncore.get_num_threads()
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    finally:
+        rnncore.set_num_threads(before)
+        sys.modules.pop("page", None)
+    header = picture.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    assert int.from_bytes(header[16:20], "big") == 800  # the width, in pixels

@@ -1,12 +1,13 @@
 """Alarms about a training's gradient, from what is seen of it so far.
 
-    explosion   a loss or norm that is not finite; a norm far above the median of those before
-                it; a loss far above that, and above those of the beginning; a gradient that
-                grows on its way back through time
+    explosion   a loss or norm that is not finite; an update that is large beside the weights;
+                a loss far above the usual and the first one; a norm far above the usual; a
+                gradient that grows on its way back through time
     vanishing   a gradient of which, look after look, nothing arrives at the earliest steps that
                 float32 could add to that of the latest ones
 
-How often they are right is measured: see `Monitor`.
+What is usual is the median of the last hundred updates. The limits were set on other runs than
+those on which the alarms were counted: see `Monitor`, and bench/alarms.py.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from rnncore.training.history import History
 
 _WINDOW = 100  # updates whose medians are what is usual; each tenth of it they are taken anew
 _FEWEST = 20  # updates before there is anything usual
-_NORM = 100.0  # times the usual norm
-_LOSS = 10.0  # times the usual loss, and that of the beginning
-_GROWTH = 1e4  # early over late
+_CHANGE = 0.2  # of an update, relative to the parameters: healthy runs stayed below 0.06
+_LOSS = 5.0  # times the usual and the first loss: healthy runs stayed below 3
+_NORM = 1000.0  # times the usual norm: trained to tiny gradients, healthy runs had 800
+_GROWTH = 1e3  # early over late: healthy runs stayed below 100
 _NOTHING = float(np.finfo(np.float32).eps)  # early over late: rounded away beside it
-_PATIENCE = 3  # looks in a row: what vanishes at first may be mended by training
+_PATIENCE = 5  # looks in a row: what vanishes at first may be mended by training
 _EDGE = 10  # the first and the last tenth of the steps are compared
 
 
@@ -52,28 +54,32 @@ class Watch:
 
     def __init__(self) -> None:
         self.alarms: list[Alarm] = []
-        self._norm = self._loss = self._first = math.inf  # medians; the loss at the beginning
+        self._norm = self._loss = math.inf  # what is usual
         self._vanished: dict[str, int] = {}  # looks in a row at which nothing arrived
 
     def numbers(self, update: int, history: History) -> list[Alarm]:
         """Alarms by the loss and the norm of an update."""
         loss, norm = history.update_loss[-1], history.grad_norm[-1]
+        first = history.update_loss[0]
+        usual = first if math.isinf(self._loss) else self._loss
         what = ""
         if not math.isfinite(loss + norm):
             what = f"loss {loss:.3g}, gradient norm {norm:.3g}"
+        elif loss > _LOSS * max(usual, first):
+            what = f"loss {loss:.3g}, usual were {usual:.3g}, the first {first:.3g}"
         elif norm > _NORM * self._norm:
             what = f"gradient norm {norm:.3g}, usual were {self._norm:.3g}"
-        elif loss > _LOSS * max(self._loss, self._first):
-            what = f"loss {loss:.3g}, usual were {self._loss:.3g}, at first {self._first:.3g}"
         if update >= _FEWEST and update % (_WINDOW // 10) == 0:
-            self._norm = _median(history.grad_norm)
-            self._loss = _median(history.update_loss)
-            self._first = self._loss if update < 2 * _FEWEST else self._first
+            self._norm, self._loss = _median(history.grad_norm), _median(history.update_loss)
         return self._raise(update, "explosion", what)
 
-    def flows(self, update: int, names: Sequence[str], flow: Array) -> list[Alarm]:
-        """Alarms by the flows (layers, lags) of a look."""
+    def look(self, update: int, names: Sequence[str], flow: Array,
+             change: float) -> list[Alarm]:
+        """Alarms by the flows (layers, lags) and the relative change of all parameters."""
         found = []
+        if change > _CHANGE:
+            found += self._raise(update, "explosion",
+                                 f"the update is {change:.3g} times as large as the parameters")
         for name, norms in zip(names, flow, strict=True):
             late, early = ends(norms)
             nothing = early < _NOTHING * late
@@ -96,12 +102,12 @@ class Watch:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint is to remember."""
         return {"alarms": [list(alarm) for alarm in self.alarms], "vanished": self._vanished,
-                "usual": [self._norm, self._loss, self._first]}
+                "usual": [self._norm, self._loss]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.alarms = [Alarm(*alarm) for alarm in state["alarms"]]
-        self._norm, self._loss, self._first = state["usual"]
+        self._norm, self._loss = state["usual"]
         self._vanished = dict(state["vanished"])
 
 

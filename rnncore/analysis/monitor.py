@@ -44,11 +44,11 @@ class Observations(NamedTuple):
     grad_norm : array (n, parts)
         The norm of the gradient of each part, before it was clipped by the norm.
     update_ratio : array (n, parts)
-        |change of the parameters in this update| / |parameters|; NaN where the process that
-        made it had not seen the parameters before.
+        |change of the parameters in this update| / |parameters before it|; NaN where the
+        process that made it had not seen these.
     radius : array (n, layers)
         The spectral radius of the recurrent matrix, the largest over gate blocks and taps,
-        within about 1 %; NaN without one.
+        within 2 %; NaN without one.
     omega, live : arrays (n, layers)
         Omega of the error of the last step (the mean of the plain form, see `rnncore.Omega`)
         and the share of its terms that are live.
@@ -99,9 +99,13 @@ class Monitor:
 
     Notes
     -----
-    OVERHEAD
+    By default it takes 0.7 to 4.8 % of the time of training, with eight to sixteen sequences
+    to look at (one thread of a Zen 5; LSTM 2 x 256 on texts 3.2 %, GRU 16 over 20 steps 3.4 %,
+    LSTM 64 over 150 steps 4.8 %, RNN 512 over 50 steps 0.7 %).
 
-    ALARMS
+    Of 100 broken short runs the alarms noticed 94 (explosions 49 of 50, vanishing gradients 45
+    of 50); of 100 healthy ones, which learned what needs their first steps, 4 raised a false
+    alarm: bench/alarms.py, on runs that the limits were not set on.
 
     Examples
     --------
@@ -122,7 +126,7 @@ class Monitor:
         check_count("every", every)
         if on_alarm is not None and not callable(on_alarm):
             raise TypeError(f"on_alarm is {on_alarm!r}, expected a callable or None")
-        self.every, self.on_alarm = every, on_alarm
+        self.every, self.on_alarm, self._model = every, on_alarm, model
         self._observer = Observer(model, x, target, lengths)
         self._watch = Watch()
         self._updates: list[int] = []
@@ -147,13 +151,17 @@ class Monitor:
 
     def __call__(self, event: str, model: Model, history: History) -> bool:
         """Look at an update; return whether `on_alarm` wants training to stop."""
+        if model is not self._model:
+            raise ValueError(f"model is {model!r}, expected the model that the monitor was "
+                             "made for")
         if event != "update":
             return False
         update = len(history.update_loss)
         found = self._watch.numbers(update, history)
         if update % self.every == 0 or update == 1:
             look = self._observer.look(model, self._before, history.grad_norm[-1])
-            found += self._watch.flows(update, self._observer.layers, look.flow)
+            found += self._watch.look(update, self._observer.layers, look.flow,
+                                      _change(model.parameters, self._before))
             self._keep(update, look)
         self._before = model.parameters.copy() if (update + 1) % self.every == 0 else None
         answers = [self.on_alarm(alarm) for alarm in found] if self.on_alarm else []
@@ -187,3 +195,12 @@ class Monitor:
         self._watch.load_state_dict(state["watch"])
         self.every, self._updates, self._looks = state["every"], list(state["updates"]), looks
         self._before = None
+
+
+def _change(now: Array, before: Array | None) -> float:
+    """The norm of an update relative to that of the parameters before it; NaN if not known."""
+    if before is None:
+        return float("nan")
+    with np.errstate(all="ignore"):  # a run that diverges is to be seen as it is
+        wide = now.astype(np.float64)
+        return float(np.linalg.norm(wide - before) / np.linalg.norm(before))

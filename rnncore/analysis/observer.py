@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rnncore.analysis.cells import activation_of
+from rnncore.analysis.unrolled import is_recurrent
 from rnncore.batch import make_batch
 from rnncore.engine.spec import Record, Remedies
-from rnncore.layers import GRU, LSTM, UGRNN, IntersectionRNN, Linear, MinGRU
 from rnncore.layers.recurrent import Recurrent
 from rnncore.parameters import Array
 
@@ -26,7 +27,8 @@ _SLOPE = 0.05  # of the largest: |tanh| above 0.975, a sigmoid within 0.013 of 0
 _SATURATED: dict[str, Callable[[Array], Array]] = {
     "sigmoid": lambda y: 4 * y * (1 - y) < _SLOPE, "tanh": lambda y: 1 - y * y < _SLOPE,
     "relu": lambda y: y == 0}
-_DENSE = 64  # units up to which computing all eigenvalues is the fastest
+_KRYLOV = 60  # steps of Arnoldi's method; of smaller matrices all eigenvalues are computed
+_EPSILON = 1e-12  # of a vector: rounding
 
 
 class Look(NamedTuple):
@@ -52,12 +54,14 @@ class Observer:
         self._copy.frozen = frozenset()  # the gradient is to reach the lowest layer
         self.parts = tuple(_places(self._copy))
         self._recurrent = [layer for layer in self._copy.layers
-                           if isinstance(layer, Recurrent) and not isinstance(layer, Linear)]
+                           if isinstance(layer, Recurrent) and is_recurrent(layer)]
         self.layers = tuple(part for part in self.parts if "." in part)
         if not self.layers:
             raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
         steps, rows = batch.x.shape[:2]
         self._ends = np.full(rows, steps) if batch.lengths is None else batch.lengths  # (B,)
+        if not self._ends.any():
+            raise ValueError("lengths are all 0, expected some steps to look at")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each number of a `Look`."""
@@ -73,13 +77,11 @@ class Observer:
         places = _places(self._copy)
         clipped = _norms(places, model.grads)
         total = float(np.sqrt(np.sum(clipped**2)))
-        size = _norms(places, model.parameters)
         with np.errstate(all="ignore"):  # a run that diverges is to be seen as it is
-            change = np.full(len(places), np.nan) if before is None else \
-                _norms(places, model.parameters - before)
-            seen = self._flows()
-            return Look(clipped * (norm / total if total > 0 else 1.0), change / size,
-                        self._radii(), *seen)
+            ratio = np.full(len(places), np.nan) if before is None else \
+                _norms(places, model.parameters - before) / _norms(places, before)
+            return Look(clipped * (norm / total if total > 0 else 1.0), ratio, self._radii(),
+                        *self._flows())
 
     def _flows(self) -> tuple[Array, Array, Array, Array]:
         """Omega, its live share, saturation and the flow of each layer and direction."""
@@ -128,7 +130,8 @@ class Observer:
         live = np.arange(len(self._batch.x))[:, None] < self._ends
         found = [_SATURATED[kind](seen.record.activations[live][:, place]).mean()
                  for place, letter in enumerate(seen.record.blocks)
-                 if (kind := _activation(seen.layer, letter)) in _SATURATED]
+                 if (kind := activation_of(seen.layer, letter)) in _SATURATED
+                 and letter != "q"]  # which is no activation, see `Record`
         return float(np.mean(found)) if found else np.nan
 
     def _radii(self) -> Array:
@@ -151,18 +154,6 @@ class _Seen(NamedTuple):
     record: Record
     omega: tuple[float, int, int]
     reverse: bool
-
-
-def _activation(layer: Recurrent, letter: str) -> str:
-    """The name of the function of a gate block."""
-    if isinstance(layer, GRU) and letter == "q":
-        return ""  # a part of the candidate's pre-activation
-    if letter in {LSTM: "ifo", GRU: "zr", MinGRU: "z", UGRNN: "g", IntersectionRNN: "dg"}.get(
-            type(layer), ""):
-        return "sigmoid"
-    if isinstance(layer, IntersectionRNN) and letter == "v":
-        return "relu"
-    return str(getattr(layer, "activation", getattr(layer, "candidate", "tanh")))
 
 
 def _part(name: str) -> str:
@@ -190,13 +181,29 @@ def _radius(block: Array) -> float:
     if block.ndim == 1 or not np.isfinite(block).all():
         return float(np.abs(block).max())
     wide = block.astype(np.float64)
-    if len(wide) > _DENSE:
-        from scipy.sparse.linalg import ArpackError, eigs
-
-        start = np.random.default_rng(0).standard_normal(len(wide))
-        try:
-            found = eigs(wide, k=1, tol=1e-2, v0=start, return_eigenvectors=False)
-            return float(np.abs(found[0]))
-        except ArpackError:  # nearly equal ones are not told apart in time
-            pass
+    if len(wide) > _KRYLOV:
+        wide = _hessenberg(wide)
     return float(np.abs(np.linalg.eigvals(wide)).max())
+
+
+def _hessenberg(matrix: Array) -> Array:
+    """Arnoldi's (1951) matrix, whose eigenvalues come near the outermost ones of `matrix`.
+
+    After 60 steps from a random start the largest absolute value was within 1 % for 65 to 256
+    units and 2 % for 512: uniform, orthogonal and shifted matrices and such of rank one more.
+    """
+    basis = np.zeros((_KRYLOV + 1, len(matrix)))
+    result = np.zeros((_KRYLOV + 1, _KRYLOV))
+    start = np.random.default_rng(0).standard_normal(len(matrix))
+    basis[0] = start / np.linalg.norm(start)
+    for step in range(_KRYLOV):
+        known, vector = basis[: step + 1], matrix @ basis[step]
+        for _ in range(2):  # once is not enough where directions nearly agree
+            part = known @ vector
+            vector = vector - part @ known
+            result[: step + 1, step] += part
+        size = result[step + 1, step] = np.linalg.norm(vector)
+        if size <= _EPSILON * np.abs(result[: step + 1, step]).max():  # all it can reach
+            return result[: step + 1, : step + 1]
+        basis[step + 1] = vector / size
+    return result[:_KRYLOV]

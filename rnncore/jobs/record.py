@@ -26,6 +26,7 @@ from rnncore.training import History
 Path = str | os.PathLike[str]
 
 FORMAT = 1
+_LOOKED_AT = 16  # sequences: a look costs no more than one or two updates
 _KEY = "rnncore.history"
 
 
@@ -167,6 +168,14 @@ def _record(entries: dict[str, Any], tensors: dict[str, Array]) -> Record:
                   first=tensors["first"], history=history, observations=observations,
                   alarms=[Alarm(*alarm) for alarm in entries["alarms"]],
                   probe=_group("probe", tensors))
+
+
+def looked_at(probe: Mapping[str, Array], per_step: bool) -> dict[str, Any]:
+    """As many of the probe's sequences as a monitor looks at; their targets may go by steps."""
+    some = slice(_LOOKED_AT)
+    return {"x": probe["x"][:, some],
+            "target": probe["target"][:, some] if per_step else probe["target"][some],
+            "lengths": probe["lengths"][some] if "lengths" in probe else None}
 
 
 def _sha256(path: Path) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rnncore.analysis.monitor import Monitor
 from rnncore.jobs import InputError
 from rnncore.jobs.recipe import Recipe
-from rnncore.jobs.record import Record, Score, save_record
+from rnncore.jobs.record import Record, Score, looked_at, save_record
 from rnncore.jobs.stop import StopRequest
 from rnncore.model import Model
 from rnncore.parameters import Array
@@ -65,7 +65,7 @@ class Job:
     unit, loss : str
         The names of a unit, "characters", and of the training loss.
     probe : dict of arrays
-        "x", "target" and, if need be, "lengths" of some sequences that a monitor looks at.
+        "x", "target" and, if need be, "lengths" of some sequences to be looked at.
     scale : float
         What multiplies the training loss where it is shown.
     """
@@ -87,9 +87,8 @@ class Job:
     only_best: bool = False
 
     def monitor(self) -> Monitor:
-        """A monitor of the model that looks at the probe."""
-        return Monitor(self.model, self.probe["x"], self.probe["target"],
-                       self.probe.get("lengths"))
+        """A monitor of the model, which looks at some of the probe."""
+        return Monitor(self.model, **looked_at(self.probe, self.model.per_step))
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,25 @@ import copy
 import os
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 import rnncore
 from rnncore.analysis.alarms import ends
+from rnncore.analysis.conditions import conditions
 from rnncore.analysis.observer import Look, Observer
+from rnncore.analysis.spectra import spectrum
+from rnncore.analysis.verdict import diagnose
 from rnncore.files import read_metadata
 from rnncore.jobs import InputError
-from rnncore.jobs.record import Record
+from rnncore.jobs.record import Record, looked_at
 from rnncore.model import Model
 from rnncore.report import pictures
 from rnncore.text.character import METADATA_KEY as VOCABULARY
 from rnncore.text.character import load_character_model, sample
 
+_UPDATES = 300  # of the reference network of a verdict: some seconds
+_GROWN, _WEAK = 10.0, 1e-3  # early over late, for words
 _SAMPLE, _TEMPERATURE = 600, 0.7  # characters, as `rnncore sample` by default
 
 
@@ -53,7 +57,9 @@ def render(record: Record, path: str) -> str:
 
     try:
         best = rnncore.load(path)
-        looks = _looks(record, best)
+        first = _first(record, best)
+        observer = Observer(best, **looked_at(record.probe, best.per_step))
+        looks = observer.look(first, None, 0.0), observer.look(best, None, 0.0)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} and its history do not fit together: {error}") from None
     source = files("rnncore.report").joinpath("page.html.jinja").read_text("utf-8")
@@ -61,44 +67,79 @@ def render(record: Record, path: str) -> str:
     page = environment.from_string(source)
     text: str = page.render(title=f"Training of {os.path.basename(path)}",
                             summary=_summary(record),
-                            sections=_sections(record, path, best, looks))
+                            sections=_sections(record, path, (first, best), looks))
     return text
 
 
-def _looks(record: Record, best: Model) -> tuple[Look, Look]:
-    """The model before the first update, and the best one, seen through the same sequences."""
+def _first(record: Record, best: Model) -> Model:
+    """The model before the first update."""
     first = copy.deepcopy(best)
     if record.first.shape != first.parameters.shape or record.first.dtype != first.dtype:
-        raise ValueError(f"the first parameters are {record.first.shape}, expected "
+        raise ValueError(f"the first parameters are {record.first.dtype} "
+                         f"{record.first.shape}, expected {first.dtype} "
                          f"{first.parameters.shape}")
     with first.writable() as flat:
         flat[:] = record.first
-    observer = Observer(best, **record.probe)
-    return observer.look(first, None, 0.0), observer.look(best, None, 0.0)
+    return first
 
 
-def _sections(record: Record, path: str, best: Model,
+def _sections(record: Record, path: str, models: tuple[Model, Model],
               looks: tuple[Look, Look]) -> list[Section]:
-    sections = [
-        Section("Alarms", [f"Update {alarm.update:,}, {alarm.kind}: {alarm.what}."
-                           for alarm in record.alarms] or
-                ["None: neither explosion nor vanishing was seen."],
-                kind="alarm" if record.alarms else "note"),
+    alarms = [f"Update {alarm.update:,}, {alarm.kind}: {alarm.what}."
+              for alarm in record.alarms]
+    return [
+        Section("Verdict", [_verdict(record, models[1])], kind="verdict"),
+        Section("Alarms", alarms or ["None: no explosion and no vanishing was seen."],
+                kind="alarm" if alarms else "note"),
         Section("Curves", pictures=pictures.curves(record)),
-        Section("Flow of the gradient", table=_flow_table(record, looks),
+        Section("Flow of the gradient", _flow_words(record, looks),
                 pictures=pictures.flow(record, *looks)),
-        Section("Layers", table=_layer_table(record, looks)),
+        Section("Layers", ["Before training → the best model, on the sequences looked at."],
+                table=_layer_table(record, looks), kind="note"),
+        *_weights(models),
+        *_sample(path),
         Section("Configuration", facts=_options(record)),
-        Section("Model", text=str(best)),
+        Section("Model", text=str(models[1])),
         Section("Timings", facts=_timings(record)),
     ]
-    if VOCABULARY in read_metadata(path):
-        model = load_character_model(path)
-        drawn = "".join(sample(model, "", _SAMPLE, _TEMPERATURE))
-        sections.insert(4, Section("Sample", [f"{_SAMPLE} characters of the best model at "
-                                              f"temperature {_TEMPERATURE}:"],
-                                   text=drawn, wrapped=True, kind="note"))
-    return sections
+
+
+def _verdict(record: Record, best: Model) -> str:
+    """What `diagnose` says of the best model, or why it says nothing."""
+    probe = record.probe
+    try:
+        return diagnose(best, probe["x"], probe["target"], probe.get("lengths"),
+                        updates=_UPDATES).text
+    except ValueError as error:  # too few rows, or too short ones
+        return f"None: {error}."
+
+
+def _weights(models: tuple[Model, Model]) -> list[Section]:
+    """Spectra and conditions, of cells that have recurrent matrices."""
+    if not any("weight_hh" in name for name in models[1].tensors):
+        return []
+    before, after = (spectrum(model) for model in models)
+    rows = [["weights", "largest singular value", "1/gamma", "spectral radius", "gradient"]]
+    old, new = (conditions(model) for model in models)
+    for was, now in zip(old, new, strict=True):
+        rows.append([f"{now.name} {now.block}".rstrip(), f"{was.sigma:.3f} → {now.sigma:.3f}",
+                     f"{1 / now.gamma:g}", f"{was.radius:.3f} → {now.radius:.3f}",
+                     now.verdict])
+    words = [now.text for now in new if now.factors is not None] or [
+        "These cells are gated: gates carry the state past the recurrent product, and no "
+        "theorem on the weights alone says whether the gradient vanishes. The flow above is "
+        "measured."]
+    return [Section("Spectra", pictures=pictures.spectra(before, after)),
+            Section("Conditions", words, table=rows)]
+
+
+def _sample(path: str) -> list[Section]:
+    """Text of a character model."""
+    if VOCABULARY not in read_metadata(path):
+        return []
+    drawn = "".join(sample(load_character_model(path), "", _SAMPLE, _TEMPERATURE))
+    return [Section("Sample", [f"{_SAMPLE} characters of the best model, at temperature "
+                               f"{_TEMPERATURE}:"], text=drawn, wrapped=True, kind="note")]
 
 
 def _summary(record: Record) -> list[tuple[str, str]]:
@@ -114,26 +155,36 @@ def _options(record: Record) -> list[tuple[str, str]]:
             for name, value in record.call.items() if value is not None]
 
 
-def _flow_table(record: Record, looks: tuple[Look, Look]) -> list[list[str]]:
-    """What of the latest steps' gradient is left at the earliest."""
-    rows = [["layer", "earliest / latest, before training", "best model"]]
+def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
+    """What of the latest steps' gradient is left at the earliest, layer by layer."""
+    words = []
     for index, name in enumerate(record.observations.layers):
-        shares = [early / late if late else np.nan for look in looks
-                  for late, early in [ends(look.flow[index])]]
-        rows.append([name, *(f"{share:.2e}" for share in shares)])
-    return rows
+        flows = [look.flow[index] for look in looks]
+        before, after = (early / late if late else 0.0
+                         for late, early in map(ends, flows))
+        steps = np.count_nonzero(~np.isnan(flows[1]))
+        words.append(f"Layer {name}: of the last step's error, over {steps} steps, the "
+                     f"earliest tenth gets {before:.2g} times the gradient of the latest tenth "
+                     f"before training, and {after:.2g} times in the best model: "
+                     f"{_judged(after)}.")
+    return words
+
+
+def _judged(share: float) -> str:
+    if share < np.finfo(np.float32).eps:
+        return "it vanishes, rounded away beside that of the latest steps"
+    if share > _GROWN:
+        return "it grows on its way back"
+    return "it arrives" if share > _WEAK else "it arrives, but weak"
 
 
 def _layer_table(record: Record, looks: tuple[Look, Look]) -> list[list[str]]:
-    """The numbers of each recurrent layer, before training and of the best model."""
-    first, best = looks
+    """The numbers of each recurrent layer."""
     rows = [["layer", "spectral radius", "Omega", "live terms", "saturated"]]
+    columns = [("radius", ".3f"), ("omega", ".3g"), ("live", ".1%"), ("saturation", ".1%")]
     for index, name in enumerate(record.observations.layers):
-        values: list[tuple[Any, str]] = [(look_name, form) for look_name, form in
-                                         [("radius", ".3f"), ("omega", ".3g"), ("live", ".1%"),
-                                          ("saturation", ".1%")]]
-        rows.append([name, *(f"{getattr(first, key)[index]:{form}} → "
-                             f"{getattr(best, key)[index]:{form}}" for key, form in values)])
+        rows.append([name, *(" → ".join(f"{getattr(look, column)[index]:{form}}"
+                                        for look in looks) for column, form in columns)])
     return rows
 
 

@@ -15,6 +15,8 @@ from rnncore.analysis.plots.training import (
     plot_gradient_norms,
     plot_learning_curves,
 )
+from rnncore.analysis.plots.weights import plot_spectrum
+from rnncore.analysis.spectra import Spectrum
 from rnncore.jobs.record import Record
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def curves(record: Record) -> list[Picture]:
                 [score.score for score in record.scores], color=style.ORANGE, marker="s",
                 markersize=4, label="held out")
         style.legend(ax, loc="upper right")
-    found = [picture(ax, f"The loss in {record.loss}.")]
+    found = [picture(ax, "The loss while training, and on what was held out.")]
     if history.grad_norm:
         found += [picture(_norms(record), "The norm over the run, and where alarms rose."),
                   picture(plot_gradient_norms(history, clip), "The same as a histogram.")]
@@ -96,4 +98,14 @@ def flow(record: Record, first: Look, best: Look) -> list[Picture]:
     if record.observations.flow.size:
         found.append(picture(plot_gradient_heat_map(record.observations),
                              "The same while training went on: dark is where nothing arrives."))
+    return found
+
+
+def spectra(before: list[Spectrum], after: list[Spectrum]) -> list[Picture]:
+    """Eigenvalues of the recurrent matrices before training and of the best model."""
+    found = []
+    for entries, when in [(before, "before training"), (after, "of the best model")]:
+        ax = plot_spectrum(entries)
+        ax.set_title(f"Eigenvalues of recurrent weights {when}")
+        found.append(picture(ax, f"The spectrum {when}, gate by gate, with the unit circle."))
     return found

@@ -26,6 +26,7 @@ from rnncore.tables.table import Table
 BATCH = 16  # sequences
 TRAINING_UPDATES = 2000  # what the default number of epochs comes nearest to
 VALID_SHARE = 0.1
+PROBE = 12_800  # steps of sequences that are kept to be looked at: 200 of 64
 
 
 class Parts(NamedTuple):
@@ -203,7 +204,7 @@ def train(
         report=lambda loss: report(score),
         only_best=True,  # there may be hundreds of epochs
         unit="sequences",
-        probe=_side_by_side(sequences[:: -(-len(sequences) // BATCH)]),
+        probe=_side_by_side(sequences[:max(PROBE // longest, BATCH)]),
         loss="cross-entropy" if model.targets is None else "MSE of standardized targets",
     )
     return run(job, recipe, Files(path, resume, call or {}, about or {}), stop).seen

@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from rnncore.jobs.recipe import Recipe
 from rnncore.jobs.run import Files, Job
 from rnncore.jobs.run import train as run
 from rnncore.jobs.stop import StopRequest
 from rnncore.text.character import CharacterModel, bits_per_character, save_character_model
-from rnncore.text.corpus import Split, streams
+from rnncore.text.corpus import Split, Symbols, streams
 
 BATCH = 16  # streams; twice as many cost 0.07 bits at equal work
 STEPS = 32  # characters between updates; twice as many cost 0.03 bits at equal work
-LOOK = 64  # characters of each stream that a monitor looks at
+LOOK, WINDOWS = 64, 13  # what is kept to be looked at: characters, and how often per stream
 TRAINING_CHARACTERS = 1_800_000  # what the default number of epochs comes nearest to
 MAX_EPOCHS = 30  # of the default: short texts are learnt by heart before
 
@@ -121,8 +123,15 @@ def train(
         report=report,
         unit="characters",
         loss="bits per character",
-        probe={"x": x[:LOOK], "target": y[:LOOK]},
+        probe=_windows(x, y),
         scale=1 / math.log(2),
     )
     files = Files(path, resume, call or {}, about or {})
     return Outcome(*run(job, replace(recipe, tbptt=(window, back)), files, stop))
+
+
+def _windows(x: Symbols, y: Symbols) -> dict[str, Symbols]:
+    """Short pieces of all streams (N, batch), side by side: (LOOK, WINDOWS * batch)."""
+    starts = np.unique(np.linspace(0, max(len(x) - LOOK, 0), WINDOWS).astype(int))
+    return {name: np.concatenate([stream[start : start + LOOK] for start in starts], axis=1)
+            for name, stream in [("x", x), ("target", y)]}

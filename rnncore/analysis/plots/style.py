@@ -81,10 +81,14 @@ def log_axis(ax: Axes, which: str) -> None:
     """Make the "x" or the "y" axis logarithmic, its ticks plain numbers: 0.3, not 3 10^-1."""
     from matplotlib.ticker import LogFormatter
 
+    class Plain(LogFormatter):  # type: ignore[misc]
+        def __call__(self, x: float, pos: Any = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     ax.set(**{f"{which}scale": "log"})
     axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter())
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain())
 
 
 def legend(ax: Axes, **options: Any) -> None:

@@ -1,0 +1,308 @@
+"""The report of a training: one page, sound whatever the run holds, or a clear error."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from test_cli import refused
+from test_cli_train import stopping_after
+
+import rnncore as rc
+from rnncore.cli import main
+from rnncore.jobs.record import load_record
+from rnncore.report import command
+
+HOSTILE = "<script>alert('&amp;')</script> \"quoted\" <img src=x onerror=alert(1)> "
+TEXT = (HOSTILE + "the cat sat on the mat; ") * 16
+
+
+class Page(HTMLParser):
+    """All tags with their attributes, and the text; refuses tags that are not closed."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.text, self._open = [], "", []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self._open:
+            self.text += data
+
+    @property
+    def pictures(self):
+        return [attributes for tag, attributes in self.tags if tag == "img"]
+
+
+def page(path):
+    with open(path, encoding="utf-8") as file:
+        return Page(file.read())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A training on a hostile text, under a hostile name, with its report."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "<b>text&amp;").write_text(TEXT)
+    out = str(folder / "<i>model")
+    assert main(["train", str(folder / "<b>text&amp;"), "--out", out, "--hidden", "8",
+                 "--epochs", "2", "--report"]) == 0
+    return out
+
+
+@pytest.fixture
+def mine(run, tmp_path):
+    """A copy of it to spoil."""
+    for suffix in ("", ".history"):
+        shutil.copy(run + suffix, tmp_path / f"model{suffix}")
+    return str(tmp_path / "model")
+
+
+def sequences(path, **arrays):
+    x = np.random.default_rng(0).standard_normal((40, 7, 2))
+    np.savez(path, x=x, **{"y": np.where(x.mean(axis=(1, 2)) > 0, "<up>", "down"), **arrays})
+    return str(path)
+
+
+# ---- The page ----
+
+
+def test_the_page_is_self_contained(run):
+    with open(f"{run}.html", encoding="utf-8") as file:
+        text = file.read()
+    assert "http://" not in text
+    assert "https://" not in text
+    found = Page(text)
+    assert {tag for tag, _ in found.tags} <= {
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "thead",
+        "tr", "th", "td", "figure", "img", "figcaption", "pre"}
+    assert "url(" not in text
+    assert "@import" not in text
+    for _, attributes in found.tags:
+        assert not {"href", "onerror", "onload", "srcset", "style"} & set(attributes)
+    assert len(found.pictures) == 7
+    for picture in found.pictures:
+        assert picture["src"].startswith("data:image/png;base64,")
+        assert picture["alt"]
+
+
+def test_the_pictures_are_whole(run):
+    image = pytest.importorskip("PIL.Image")
+    for picture in page(f"{run}.html").pictures:
+        data = base64.b64decode(picture["src"].partition(",")[2], validate=True)
+        drawn = image.open(io.BytesIO(data))
+        drawn.load()
+        assert drawn.width == 1.5 * int(picture["width"])
+        assert drawn.height == 1.5 * int(picture["height"])
+
+
+def test_what_the_run_holds_is_text(run):
+    found = page(f"{run}.html")
+    assert "Training of <i>model" in found.text
+    assert "<b>text&amp;" in found.text
+
+
+def test_every_section_is_there(run, capsys):
+    text = page(f"{run}.html").text
+    for word in ("Alarms", "Curves", "Flow of the gradient", "Layers", "Spectra", "Conditions",
+                 "Sample", "Configuration", "Model", "Timings", "bits per character",
+                 "--hidden", "LSTM(8, 8, num_layers=2)", "held-out score", "per second",
+                 "neither follows", "Layer 1.l1: of the last step's error, over 64 steps"):
+        assert word in text
+
+
+def test_the_report_is_that_of_the_command(run, tmp_path, capsys):
+    other = str(tmp_path / "page")
+    assert main(["report", run, "--out", other]) == 0
+    assert capsys.readouterr().out == f"report: {other}\n"
+    with open(other, "rb") as one, open(f"{run}.html", "rb") as two:
+        assert one.read() == two.read()
+
+
+def test_the_record_holds_the_training(run):
+    record = load_record(run)
+    assert len(record.history.update_loss) == 2 * record.scores[0].updates
+    assert [score.updates for score in record.scores] == [record.scores[0].updates * k
+                                                          for k in (1, 2)]
+    assert record.outcome == "done"
+    assert record.observations.updates[0] == 1
+    assert 0 < record.scores[0].seconds < record.scores[1].seconds
+    assert not np.array_equal(record.first, rc.load(run).parameters)
+    assert record.call["--hidden"] == 8
+
+
+@pytest.mark.parametrize("cell", ["rnn", "mingru", "indrnn", "identity", "gru", "intersection"])
+def test_tables_and_every_kind_of_cell_have_a_report(tmp_path, cell):
+    out = str(tmp_path / "model")
+    data = sequences(tmp_path / "data.npz", lengths=np.arange(40) % 7 + 1)
+    assert main(["train", data, "--out", out, "--hidden", "6", "--epochs", "2", "--cell", cell,
+                 "--report"]) == 0
+    text = page(f"{out}.html").text
+    assert "cross-entropy" in text
+    assert "Sample" not in text
+    assert ("Spectra" in text) == (cell not in ("mingru", "identity"))
+
+
+def test_regression_of_each_step_has_a_report(tmp_path):
+    out = str(tmp_path / "model")
+    data = sequences(tmp_path / "data.npz", y=np.random.default_rng(1).random((40, 7, 1)))
+    assert main(["train", data, "--out", out, "--epochs", "1", "--report"]) == 0
+    assert "MSE of standardized targets" in page(f"{out}.html").text
+
+
+def test_a_training_that_diverged_has_a_report(tmp_path):
+    out = str(tmp_path / "model")
+    code = main(["train", sequences(tmp_path / "data.npz"), "--out", out, "--hidden", "6",
+                 "--cell", "rnn", "--optimizer", "sgd", "--lr", "1e38", "--clip", "1e30",
+                 "--epochs", "9", "--report"])
+    assert code == 1
+    text = page(f"{out}.html").text
+    assert "training diverged: " in text
+    assert "explosion: " in text
+
+
+def test_a_resumed_training_has_the_record_of_one_never_stopped(tmp_path, monkeypatch):
+    (tmp_path / "text").write_text(TEXT)
+    command = ["train", str(tmp_path / "text"), "--hidden", "8", "--epochs", "3"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    with monkeypatch.context() as patch:
+        stopping_after(patch, 4)
+        main([*command, "--out", str(tmp_path / "part")])
+    assert load_record(str(tmp_path / "part")).outcome == "stopped for the test"
+    assert main([*command, "--out", str(tmp_path / "part"), "--resume"]) == 0
+    whole, part = load_record(str(tmp_path / "whole")), load_record(str(tmp_path / "part"))
+    np.testing.assert_array_equal(whole.first, part.first)
+    assert whole.history.update_loss == part.history.update_loss
+    for one, other in zip(whole.observations, part.observations, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole.scores[-1].score == part.scores[-1].score
+    assert part.outcome == "done"
+
+
+# ---- What is no run ----
+
+
+def spoiled_missing(run):
+    return str(run) + ".none"
+
+
+def spoiled_history(run):
+    with open(f"{run}.history", "rb+") as file:
+        file.truncate(1000)
+    return run
+
+
+def spoiled_tensors(run):
+    with open(f"{run}.history", "rb+") as file:
+        file.truncate(file.seek(0, 2) - 10)
+    return run
+
+
+def spoiled_model(run):
+    with open(run, "r+b") as file:
+        file.truncate(100)
+    return run
+
+
+def spoiled_pair(run):
+    model = rc.load(run)
+    with model.writable() as flat:
+        flat += 1
+    model.save(run)
+    return run
+
+
+def spoiled_other(run):
+    shutil.copy(run, f"{run}.history")
+    return run
+
+
+def spoiled_text(run):
+    with open(f"{run}.history", "w") as file:
+        file.write("no safetensors")
+    return run
+
+
+def spoiled_entry(run):
+    from safetensors.numpy import load_file, save_file
+
+    from rnncore.files import read_metadata
+
+    entries = json.loads(read_metadata(f"{run}.history")["rnncore.history"])
+    del entries["scores"]
+    save_file(load_file(f"{run}.history"), f"{run}.history",
+              {"rnncore.history": json.dumps(entries)})
+    return run
+
+
+def spoiled_format(run):
+    from safetensors.numpy import load_file, save_file
+
+    save_file(load_file(f"{run}.history"), f"{run}.history",
+              {"rnncore.history": json.dumps({"format": 99})})
+    return run
+
+
+def spoiled_folder(run):
+    return str(run).rpartition("/")[0]
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (spoiled_missing, ".none.history is missing: RUN is the model that rnncore train wrote"),
+    (spoiled_history, "model.history is truncated: 1000 bytes, expected"),
+    (spoiled_tensors, "model.history is truncated: "),
+    (spoiled_model, "model.history belongs to another model than "),
+    (spoiled_pair, "a later training has not ended yet, or was killed"),
+    (spoiled_other, "model.history holds no history of a training"),
+    (spoiled_text, "model.history is not a safetensors file"),
+    (spoiled_entry, "model.history is damaged: KeyError('scores')"),
+    (spoiled_format, "model.history has format 99, expected 1"),
+    (spoiled_folder, ".history is missing"),
+])
+def test_what_is_no_run_is_refused(mine, tmp_path, capsys, spoil, message):
+    (tmp_path / "page").write_text("precious")
+    given = spoil(mine)
+    assert message in refused(["report", given, "--out", str(tmp_path / "page")], capsys)
+    assert (tmp_path / "page").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["model", "model.history"])
+def test_the_run_itself_is_not_written_over(mine, tmp_path, capsys, name):
+    before = (tmp_path / name).read_bytes()
+    message = refused(["report", mine, "--out", str(tmp_path / name)], capsys)
+    assert message.endswith("it is the training to report on")
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_is_named(mine, tmp_path, capsys):
+    message = refused(["report", mine, "--out", str(tmp_path / "no" / "page")], capsys)
+    assert f"cannot write {tmp_path / 'no' / 'page'}: No such file" in message
+
+
+@pytest.mark.parametrize("arguments", [["report", "model"], ["train", "--report"]])
+def test_without_the_extra_nothing_begins(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "jinja2" else name)
+    assert "a report needs jinja2: pip install 'rnncore[report]'" in refused(arguments, capsys)
+
+
+def test_a_page_that_could_not_be_written_stops_a_training_before_it_begins(tmp_path, capsys):
+    data, out = sequences(tmp_path / "data.npz"), str(tmp_path / "model")
+    (tmp_path / "model.html").mkdir()
+    message = refused(["train", data, "--out", out, "--report"], capsys)
+    assert f"cannot write {out}.html: it is not a file" in message
+    assert not (tmp_path / "model").exists()
