@@ -119,8 +119,8 @@ def test_what_the_run_holds_is_text(run):
 
 def test_every_section_is_there(run, capsys):
     text = page(f"{run}.html").text
-    for word in ("Verdict", "The data show no dependence on inputs older than 32 steps", "Alarms",
-                 "Curves", "Flow of the gradient", "Layers", "Spectra", "Conditions",
+    for word in ("Verdict", "The data show no dependence on inputs older than 32 steps",
+                 "Alarms", "Curves", "Flow of the gradient", "Layers", "Spectra", "Conditions",
                  "Sample", "Configuration", "Model", "Timings", "bits per character",
                  "--hidden", "LSTM(8, 8, num_layers=2)", "held-out score", "per second",
                  "neither follows", "Layer 1.l1: of the last step's error, over 64 steps"):

@@ -1,6 +1,7 @@
 """Seeing the gradient: instruments, theory's conditions, pictures and the report."""
 
 from rnncore.analysis.activations import ActivationTable, activation_table
+from rnncore.analysis.alarms import Alarm
 from rnncore.analysis.conditions import Condition, conditions
 from rnncore.analysis.contributions import Contributions, temporal_contributions
 from rnncore.analysis.dependence import Dependence
@@ -17,6 +18,7 @@ from rnncore.analysis.flow import (
 from rnncore.analysis.gates import Gates, gates
 from rnncore.analysis.growth import Growth, Wall, fit_growth
 from rnncore.analysis.memory import Memory, forward_memory
+from rnncore.analysis.monitor import Monitor, Observations
 from rnncore.analysis.scalar import FixedPoint, ScalarMap, scalar_map
 from rnncore.analysis.spectra import Spectrum, spectrum
 from rnncore.analysis.surface import ErrorSurface, Path, error_surface
@@ -24,6 +26,7 @@ from rnncore.analysis.verdict import Diagnosis, LayerVerdict, diagnose
 
 __all__ = [
     "ActivationTable",
+    "Alarm",
     "Condition",
     "Contributions",
     "Dependence",
@@ -38,6 +41,8 @@ __all__ = [
     "LayerFlow",
     "LayerVerdict",
     "Memory",
+    "Monitor",
+    "Observations",
     "Path",
     "ScalarMap",
     "Spectrum",
