@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flow_problems import LENGTHS, close, draw, every_pair
+from gradient_problems import batch, linear_net, orthogonal
 from problems import whole
 from reference import complex_step
-from test_analysis_flow import batch, linear_net, orthogonal
 
 import rnncore as rc
 from rnncore import analysis
@@ -200,6 +200,23 @@ def test_long_products_have_logarithms():
     assert found.products[600, 0] == pytest.approx(-600, abs=1e-8)
     searched, = analysis.jacobian_norms(linear_net(0.1 * orthogonal(5)), x, m=1, dense=0)
     assert searched.products[-1, 0] == pytest.approx(-600, abs=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "rows", "lengths"), [(0, 2, None), (3, 0, None),
+                                                       (3, 2, [0, 0]), (1, 1, None)])
+def test_no_steps_and_no_rows_give_empty_results(steps, rows, lengths):
+    model = rc.Model([rc.LSTM(3, 4, num_layers=2), rc.Linear(4, 2)], seed=0)
+    x, y = batch(model, steps, rows)
+    given = {"lengths": lengths}
+    assert analysis.gradient_flow(model, x, y, **given).layers[0].dh.shape == (steps, rows)
+    assert list(analysis.depth_flow(model, x, y, **given)) == ["0.l0", "0", "1"]
+    assert analysis.lagged(model, x, y, **given).dh.shape[2] == rows
+    terms = analysis.temporal_contributions(model, x, y, **given)
+    assert terms.norms["1.bias"].shape == (steps, steps)
+    assert analysis.jacobians(model, x, **given)["0.l1"].shape == (steps, rows, 8, 8)
+    for dense in (0, 128):
+        found = analysis.jacobian_norms(model, x, y, **given, m=2, dense=dense)
+        assert [layer.lyapunov.shape for layer in found] == 2 * [(2, rows)]
 
 
 def test_wrong_arguments_are_refused():

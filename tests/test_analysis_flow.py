@@ -7,29 +7,12 @@ import copy
 
 import numpy as np
 import pytest
+from gradient_problems import batch, linear_net, orthogonal
 from problems import every_dtype, same_bits
 
 import rnncore as rc
 from rnncore import analysis
 from rnncore.analysis.scaled import NOTHING, Scaled, added, norms, scaled
-
-
-def orthogonal(size, seed=0):
-    return np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))[0]
-
-
-def linear_net(w, activation="identity", dtype=np.float64):
-    """A linear recurrent layer whose state is the output, with recurrent weights w."""
-    layer = rc.RNN(2, len(w), activation=activation, dtype=dtype, seed=0)
-    layer.set_parameter("weight_hh_l0", w.astype(dtype))
-    return rc.Model([layer, rc.Last()], loss="mse")
-
-
-def batch(model, steps, rows=3, seed=1):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((steps, rows, model.input_size)).astype(model.dtype)
-    shape = (steps, rows) if model.per_step else (rows,)
-    return x, rng.standard_normal((*shape, model.output_size)).astype(model.dtype)
 
 
 @pytest.mark.parametrize("gain", [0.5, 1.0, 1.1])

@@ -171,6 +171,14 @@ def test_one_sequence_and_other_layouts_give_the_same():
         assert_array_equal(found.log10_retention, expected.log10_retention)
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 2), (3, 0, 2), (0, 2)])
+def test_no_steps_or_rows_have_no_shares(shape):
+    (found,) = gates(rc.Model([rc.LSTM(2, 3)]), np.zeros(shape, np.float32))
+    assert found.opened.shape == (3, shape[0])
+    assert np.isnan(found.opened).all()
+    assert np.isnan(found.half_life).all()
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda m, x: gates(rc.Model([rc.Linear(2, 1)]), x), ValueError, "has the layers Linear"),
     (lambda m, x: gates(m.layers[0], x), TypeError, "model is a LSTM, expected a Model"),

@@ -33,6 +33,13 @@ def test_a_linear_network_with_an_orthogonal_matrix_has_its_gain_as_rate(gain):
     assert memory.rate == pytest.approx(gain, rel=1e-6)
 
 
+def test_states_that_grow_have_their_rate_until_they_overflow():
+    model, x = linear(2.0 * orthogonal(4)), np.ones((1500, 1, 1))
+    (memory,) = forward_memory(model, x, lags=1500)
+    assert memory.log10_perturbation[900, 0] == pytest.approx(900 * np.log10(2), rel=1e-6)
+    assert np.isnan(memory.log10_perturbation[-1, 0])
+
+
 def test_a_decay_below_what_a_float_can_be_is_a_number():
     model = linear(0.01 * np.eye(4), activation="sigmoid", dtype=np.float32)
     x = np.zeros((400, 1, 1), np.float32)
@@ -115,6 +122,15 @@ def test_a_reverse_direction_recalls_the_future_within_lengths():
         assert (memory.recall[3:] < 0.2).all()
         live = ~np.isnan(memory.log10_perturbation)
         assert_array_equal(live.sum(0), [6, 6, 6, 6, 0, 6])
+
+
+def test_no_rows_have_no_memory_and_no_steps_are_refused():
+    model = rc.Model([rc.LSTM(2, 3)])
+    (memory,) = forward_memory(model, np.zeros((4, 0, 2), np.float32), lags=3)
+    assert memory.log10_perturbation.shape == (4, 0)
+    assert np.isnan(memory.recall).all()
+    with pytest.raises(ValueError, match="x has no steps, expected at least one"):
+        forward_memory(model, np.zeros((0, 2, 2), np.float32))
 
 
 def test_nothing_is_changed_by_looking():

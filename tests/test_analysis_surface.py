@@ -51,6 +51,13 @@ def test_a_clipped_path_stays_where_a_plain_one_is_thrown_away():
     assert clipped.errors[-1] < 0.01 < 0.07 < plain.errors[-1]
 
 
+def test_a_path_may_leave_all_numbers():
+    surface = error_surface(f="identity", h0=1.0)
+    path = surface.descend((1.2, 1.0), lr=1e3, updates=20)
+    assert not np.isfinite(path.errors[-1])
+    assert np.isfinite(surface.descend((1.2, 1.0), lr=1e-3, updates=20, clip=1.0).errors[-1])
+
+
 def test_a_path_is_gradient_descent():
     surface = error_surface()
     path = surface.descend((5.0, -2.0), lr=0.1, updates=3, clip=0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_analysis_flow import batch
+from gradient_problems import batch
 
 import rnncore as rc
 from rnncore import analysis

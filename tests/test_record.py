@@ -124,7 +124,8 @@ def test_recording_changes_no_bit(cell, dtype, options, given):
 
 @pytest.mark.parametrize(("rows", "hidden"), [(33, 70), (3, 300)])
 @pytest.mark.parametrize("name", ["rnn_tanh", "lstm", "gru_before"])
-def test_threads_record_the_same_bits(name, rows, hidden, monkeypatch):
+def test_threads_and_engines_record_the_same(name, rows, hidden, monkeypatch):
+    """Threads to the bit; BLAS, which has all units in one piece, in single precision."""
     monkeypatch.setattr(threads._Setting, "processors", 8)
     lengths = np.random.default_rng(0).integers(0, 21, rows)
     problem = make_problem(CELLS[name], {}, np.float32, hidden, 40, lengths, 20)
@@ -132,9 +133,12 @@ def test_threads_record_the_same_bits(name, rows, hidden, monkeypatch):
     for number in (1, 3):
         with rc.num_threads(number):
             found.append(recorded(problem)[3][0])
-    for one, three in zip((*found[0].dstates, found[0].dz), (*found[1].dstates, found[1].dz),
-                          strict=True):
+    with use(engine="blas"):
+        found.append(recorded(problem)[3][0])
+    for one, three, blas in zip(*((*r.dstates, r.dz, r.activations) for r in found),
+                                strict=True):
         same_bits(one, three)
+        close(blas, one, 1e-4)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])

@@ -128,6 +128,7 @@ def _gates(name: str, layer: Recurrent, values: dict[str, Array], live: Array,
     opened, closed = limits
     sigmoids = [b for b in values if _is_gate(layer, b)]
     size = np.maximum(live.sum(1), 1) * layer.hidden_size
+    shape = len(sigmoids), len(live)
 
     def share(block: str, beyond: Array) -> Array:
         counts = (beyond & live[..., None]).sum((1, 2)) / size
@@ -142,8 +143,8 @@ def _gates(name: str, layer: Recurrent, values: dict[str, Array], live: Array,
             half_life = np.log(2) * live.sum() / np.abs(logs.sum((0, 1)))
     return Gates(
         name, tuple(public_name(layer, b) for b in sigmoids),
-        np.array([share(b, values[b] > opened) for b in sigmoids]).reshape(-1, len(live)),
-        np.array([share(b, values[b] < closed) for b in sigmoids]).reshape(-1, len(live)),
+        np.array([share(b, values[b] > opened) for b in sigmoids]).reshape(shape),
+        np.array([share(b, values[b] < closed) for b in sigmoids]).reshape(shape),
         keep, retention, half_life,
         {public_name(layer, b): _of_steps(beyond, live)
          for b, beyond in _saturated(layer, values, limits).items()},

@@ -24,8 +24,8 @@ from rnncore.analysis.unrolled import Single, Unrolled, parts, whole
 from rnncore.layers.checks import check_count, not_negative, seeded
 from rnncore.parameters import Array
 
-# The size of the difference. Its square is what the two runs miss of a derivative, and float64
-# rounding over it what they add: both are about 1e-9 of the difference here.
+# The size of the difference, as a share of the largest unit where that is above 1. Its square
+# is what the two runs miss of a derivative, float64 rounding over it what they add: 1e-10.
 _SMALL = 1e-6
 
 
@@ -42,7 +42,8 @@ class Memory:
         it is exactly 0, NaN past the end of a row.
     recall : array (K + 1,)
         R^2 of the layer's input of k steps ago from h_t, over sequences held out; below 0
-        where the mean were a better guess, NaN where there are too few steps.
+        where the mean were a better guess, NaN where there are too few steps or the state
+        overflows.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Memory:
 
     @property
     def capacity(self) -> float:
-        """The sum of recall over lags, none counting below 0: at most H / I for I white inputs."""
+        """The sum of recall over lags, none below 0: at most H / I of I white inputs."""
         return float(np.maximum(np.nan_to_num(self.recall), 0.0).sum())
 
 
@@ -102,8 +103,8 @@ def forward_memory(model: Any, x: Any, state: Any = None, lengths: Any = None, *
     Raises
     ------
     TypeError, ValueError
-        If the model has no recurrent layer, something is not of its shape or not finite, or
-        `at` is beyond the last step.
+        If the model has no recurrent layer, something is not of its shape or not finite, there
+        is no step, or `at` is beyond the last.
 
     Notes
     -----
@@ -123,6 +124,8 @@ def forward_memory(model: Any, x: Any, state: Any = None, lengths: Any = None, *
     check_count("lags", lags, 1)
     ridge, rng = not_negative("ridge", ridge), seeded(seed)
     network, x, checked, starts = prepared_input(model, x, state, lengths)
+    if not len(x):
+        raise ValueError("x has no steps, expected at least one")
     at = step_of(at, len(x))
     found = []
     for single in Unrolled(network, x, starts, checked).singles:
@@ -151,21 +154,29 @@ def _perturbation(single: Single, at: int, lags: int, rng: np.random.Generator) 
 
 def _moved(single: Single, step: int, ways: list[Array]) -> list[Array]:
     """Where one step takes unit vectors, by a central difference."""
-    here = slice(step, step + 1)
-    ends = []
-    for sign in (_SMALL, -_SMALL):
-        begin = [s + sign * way
-                 for s, way in zip(parts(single.states[step]), ways, strict=True)]
+    here, states = slice(step, step + 1), parts(single.states[step])
+    small, ends = _SMALL * np.maximum(np.max([_largest(s) for s in states], axis=0), 1.0), []
+    for size in (small, -small):
+        begin = [s + _by_row(size, way) * way for s, way in zip(states, ways, strict=True)]
         ends.append(parts(single.layer.infer(single.inputs[here], whole(begin),
                                              single.live(step))[1]))
-    return [(up - down) / (2 * _SMALL) for up, down in zip(*ends, strict=True)]
+    with np.errstate(invalid="ignore"):  # of a state that overflowed
+        return [(up - down) / _by_row(2 * small, up) for up, down in zip(*ends, strict=True)]
+
+
+def _largest(array: Array) -> Array:
+    """The largest magnitude of each row, (B,), of (..., B, H)."""
+    return np.asarray(np.abs(array).max(axis=_but_rows(array)))
 
 
 def _norm(arrays: list[Array]) -> Array:
     """The norm of each row, (B,), over all arrays (..., B, H)."""
-    squares = [(a**2).sum(axis=tuple(i for i in range(a.ndim) if i != a.ndim - 2))
-               for a in arrays]
-    return np.asarray(np.sqrt(np.sum(squares, axis=0)))
+    return np.asarray(np.sqrt(np.sum([(a**2).sum(axis=_but_rows(a)) for a in arrays], axis=0)))
+
+
+def _but_rows(array: Array) -> tuple[int, ...]:
+    """The axes of (..., B, H) but that of the rows."""
+    return (*range(array.ndim - 2), array.ndim - 1)
 
 
 def _by_row(values: Array, like: Array) -> Array:
@@ -199,9 +210,12 @@ def _hidden(single: Single, state: Any) -> Array:
 
 def _r_squared(h: Array, x: Array, h_test: Array, x_test: Array, ridge: float) -> float:
     """1 - what a linear map of h misses of x, as a share of what the mean misses."""
-    mean_h, mean_x = h.mean(0), x.mean(0)
-    h, x = h - mean_h, x - mean_x
-    product = h.T @ h
+    with np.errstate(over="ignore", invalid="ignore"):  # of a state that overflowed
+        mean_h, mean_x = h.mean(0), x.mean(0)
+        h, x = h - mean_h, x - mean_x
+        product = h.T @ h
+    if not np.isfinite(product).all():
+        return float("nan")
     product.flat[:: len(product) + 1] += ridge * np.trace(product) / len(product) + 1e-300
     weights = np.linalg.lstsq(product, h.T @ x)[0]
     missed = x_test - mean_x - (h_test - mean_h) @ weights

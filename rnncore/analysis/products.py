@@ -36,7 +36,7 @@ def formed_products(steps: OneStep, ends: Array, entering: Array | None, m: int)
     norms, by_lag = np.full((total, rows), np.nan), np.full((total + 1, rows), np.nan)
     by_lag[0] = 0.0
     shares = None if entering is None else np.full((total, rows, 2), np.nan)
-    product = scaled(np.broadcast_to(eye, (rows, size, size)).reshape(rows, -1))
+    product = scaled(np.tile(eye.reshape(1, -1), (rows, 1)))
     basis, growth = np.broadcast_to(eye[:, :m], (rows, size, m)), np.zeros((rows, m))
     for step in reversed(range(total)):
         live = step < ends
@@ -49,7 +49,7 @@ def formed_products(steps: OneStep, ends: Array, entering: Array | None, m: int)
         norms[step, live] = sigma[live, 0]
         turned = np.where(live[:, None, None], factors, eye).swapaxes(1, 2)
         moved = turned @ product.rows.reshape(rows, size, size)
-        product = scaled(moved.reshape(rows, -1), product.exponent)
+        product = scaled(moved.reshape(rows, size * size), product.exponent)
         by_lag[ends - step, np.arange(rows)] = np.where(
             live, _log_singular(product)[:, 0], by_lag[ends - step, np.arange(rows)])
         basis, stretched = _orthogonal(turned @ basis)

@@ -100,7 +100,8 @@ class ErrorSurface:
             norms.append(norm)
             if update < updates:
                 scale = 1.0 if clip is None or norm <= clip else clip / norm
-                points.append(points[-1] - lr * scale * gradient)
+                with np.errstate(over="ignore", invalid="ignore"):  # thrown out of all numbers
+                    points.append(points[-1] - lr * scale * gradient)
         return Path(np.array(points), np.array(errors), np.array(norms), clip)
 
     def wall(self, w: float, b: float | None = None) -> Wall:

@@ -193,12 +193,12 @@ class Stateless:
             return Scaled(rows, np.where(live, dy.exponent, NOTHING))
         if dy.rows.ndim == 2:  # behind Last there is one step
             return self._back(self.inputs, dy, common, visit, -1)
-        found = [self._back(x, Scaled(rows, exponent), common, visit, step) for step, (
-            x, rows, exponent) in enumerate(zip(self.inputs, *dy, strict=True))]
-        if isinstance(self.layer, Embedding):
-            return None
-        return Scaled(np.stack([f.rows for f in found if f is not None]),
-                      np.stack([f.exponent for f in found if f is not None]))
+        dx = Scaled(np.zeros_like(self.inputs), np.full(dy.exponent.shape, NOTHING))
+        for step, x in enumerate(self.inputs):
+            below = self._back(x, Scaled(dy.rows[step], dy.exponent[step]), common, visit, step)
+            if below is not None:
+                dx.rows[step], dx.exponent[step] = below
+        return None if isinstance(self.layer, Embedding) else dx
 
     def _back(self, x: Array, dy: Scaled, common: bool, visit: Visitor,
               step: int) -> Scaled | None:

@@ -135,6 +135,11 @@ def diagnose(model: Any, x: Any, target: Any, lengths: Any = None, mask: Any = N
     The conditions are those of Pascanu, Mikolov & Bengio (2013), measured. A reference that
     fails to learn a dependence says that there is none: look at its loss.
 
+    How often it is right, by bench/verdicts.py on 20 trained nets of each cell: temporal order
+    of 24 steps (the dependence found, and "healthy" said of nets that have learnt the task
+    alone) sigmoid RNN 20, tanh RNN 17, GRU 20, LSTM 20; a first-order Markov source (no
+    dependence found, nothing to mend) 20 of each. In all 157 of 160.
+
     Examples
     --------
     >>> import rnncore as rc

@@ -27,11 +27,19 @@ from cell_mutations import Mutant, cell_mutants
 from engine_mutations import engine_mutants
 from flow_mutations import flow_mutants
 from gradient_mutations import gradient_mutants
+from record_mutations import record_mutants
 from thread_mutations import thread_mutants
 
-SOURCES = [cell_mutants, engine_mutants, gradient_mutants, thread_mutants, flow_mutants]
+SOURCES = [
+    cell_mutants,
+    engine_mutants,
+    gradient_mutants,
+    thread_mutants,
+    flow_mutants,
+    record_mutants,
+]
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = ["test_gradients.py", "test_omega.py", "test_omega_reference.py"]
+FIRST = ["test_gradients.py", "test_omega.py", "test_omega_reference.py", "test_record.py"]
 # What passed the first.
 THEN = ["test_equivalences.py", "test_dropout.py", "test_memory.py", "test_threads.py"]
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
