@@ -1,9 +1,13 @@
-"""What benches share: Cython of their own, compiled against the headers of the checkout."""
+"""What benches share: a BLAS of one thread, and Cython of their own, compiled against the
+headers of the checkout."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when NumPy or SciPy loads its BLAS
 
 import pytest
 

@@ -11,10 +11,6 @@ training pass, forwards and backwards with all gradients, counts three times tha
 
 from __future__ import annotations
 
-import os
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when NumPy or SciPy loads its BLAS
-
 import numpy as np
 import pytest
 

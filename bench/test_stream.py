@@ -8,10 +8,6 @@ each run of this file, from steps.pyx, against the headers of the checkout: it n
 
 from __future__ import annotations
 
-import os
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when NumPy or SciPy loads its BLAS
-
 import numpy as np
 import pytest
 

@@ -9,8 +9,8 @@ from rnncore.engine.types cimport Batch, Layer
 
 cdef enum:
     LEAST_ROWS = 8         # of a thread: fewer make poor tiles
-    LEAST_WORK = 1 << 22   # multiply-adds worth waking a thread for: some 50 us of one core
-    LEAST_STEP = 1 << 15   # of a thread between two waits: some 0.5 us
+    LEAST_WORK = 1 << 23   # multiply-adds worth waking a thread for: some 100 us of one core
+    LEAST_STEP = 1 << 17   # of a thread between two waits: some 1 us, of fewer rows than 8 too
 
 
 # Into how many parts rows and panels are divided.
@@ -27,7 +27,7 @@ cdef inline Division divide(const Layer *layer, const Batch *batch, int threads,
                             bint whole_rows) noexcept nogil:
     """Share the steps among so many threads at most. BLAS has threads of its own."""
     cdef Division into
-    cdef Py_ssize_t step = batch.size * layer.ldz * layer.hidden
+    cdef Py_ssize_t step = max(batch.size, LEAST_ROWS) * layer.ldz * layer.hidden
     into.rows = <int> max(min(threads, batch.size // LEAST_ROWS), 1)
     into.panels = <int> min(min(min(threads, batch.companions) // into.rows, layer.panels),
                             step // (LEAST_STEP * into.rows))

@@ -5,15 +5,19 @@
  * for parts never share what they write. After fork the child begins with an empty pool. */
 #ifdef __linux__
 #define _GNU_SOURCE     /* sched_getcpu, sched_setaffinity */
-#include <sched.h>
 #endif
 #include "kernels.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
-enum { MAX_WORKERS = 255, SPINS = 2000 };   /* about 20 us of waiting before going to sleep */
+enum {
+    MAX_WORKERS = 255,
+    SPINS = 2000,      /* about 20 us of waiting before going to sleep */
+    YIELD = 64,        /* and 1 us before letting others run */
+};
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;   /* held for the whole of a job */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* guards what follows */
@@ -28,8 +32,12 @@ static atomic_uint rounds;                                  /* of waiting for on
 static atomic_int arrived, asleep;                          /* in the present round */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static inline void pause_cpu(void)
+/* The i-th moment of waiting without sleep. Now and then it lets another thread run: with more
+ * threads than processors, the one waited for may be waiting for this processor. */
+static inline void linger(int i)
 {
+    if (i % YIELD == YIELD - 1)
+        sched_yield();
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -71,7 +79,7 @@ static void *work(void *index)
     rnn_enter();
     for (;;) {
         for (int i = 0; i < SPINS && atomic_load(&number) == seen; i++)
-            pause_cpu();
+            linger(i);
         pthread_mutex_lock(&lock);
         while (atomic_load(&number) == seen)
             pthread_cond_wait(&wake, &lock);
@@ -107,7 +115,7 @@ void rnn_wait(int parts)
         return;
     }
     for (int i = 0; i < SPINS && atomic_load(&rounds) == mine; i++)
-        pause_cpu();
+        linger(i);
     if (atomic_load(&rounds) != mine)
         return;
     pthread_mutex_lock(&lock);
@@ -164,7 +172,7 @@ void rnn_run_parts(rnn_job run, void *context, int parts)
     pthread_mutex_unlock(&lock);
     run(context, 0, parts);
     for (int i = 0; i < SPINS && atomic_load(&left) > 0; i++)
-        pause_cpu();
+        linger(i);
     pthread_mutex_lock(&lock);
     while (atomic_load(&left) > 0)
         pthread_cond_wait(&finished, &lock);
