@@ -43,9 +43,10 @@ def extension(pyx: Path) -> Extension:
     return Extension(
         ".".join(pyx.with_suffix("").parts),
         [str(pyx), *linked],
-        depends=kernels if linked else ["rnncore/kernels/kernels.h"],
+        depends=kernels if linked else ["rnncore/kernels/kernels.h",
+                                        "rnncore/include/rnncore.h"],
         # Only the kernels calculate: in a loop that calls them -O3 gains nothing but bytes.
-        include_dirs=[numpy.get_include()],
+        include_dirs=[numpy.get_include(), "rnncore/include"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=[*FLAGS, "-O3" if linked else "-O2"],
         extra_link_args=LINK,

@@ -213,12 +213,15 @@ cdef class Program:
 
     def put(self, list states):
         """Set the states to what `get` gave, or to zero for a plan that has None."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, item = self.chain.itemsize
+        cdef const void *value
         cdef int letter
         for i, state in enumerate(states):
             for letter in range(letters(&self.chain.stages[i])):
-                put_states(&self.chain, i, letter, NULL if state is None
-                           else address_of(state[letter], self.chain.itemsize))
+                value = NULL
+                if state is not None:
+                    value = address_of(state[letter], item)
+                put_states(&self.chain, i, letter, value)
 
     def clear(self, Py_ssize_t row):
         """Set the states of one row to zero."""
