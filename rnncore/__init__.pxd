@@ -33,6 +33,8 @@ cdef extern from "rnncore.h" nogil:
         pass
     ctypedef struct rnn_stream:
         pass
+    ctypedef struct rnn_sequence:
+        pass
 
     ctypedef struct rnn_shape:
         size_t struct_size
@@ -79,6 +81,38 @@ cdef extern from "rnncore.h" nogil:
                                        size_t bytes) noexcept
         rnn_status (*stream_set_state)(rnn_stream *stream, const void *state,
                                        size_t bytes) noexcept
+
+        rnn_status (*sequence_bytes)(const rnn_model *model, size_t steps, size_t batch,
+                                     int training, int threads, size_t *bytes) noexcept
+        rnn_status (*sequence_create)(rnn_model *model, size_t steps, size_t batch,
+                                      int training, int threads, void *memory, size_t bytes,
+                                      rnn_sequence **made) noexcept
+        rnn_status (*sequence_close)(rnn_sequence **sequence) noexcept
+        rnn_status (*sequence_shape)(const rnn_sequence *sequence, rnn_shape *shape) noexcept
+        rnn_status (*sequence_infer)(rnn_sequence *sequence, size_t steps,
+                                     const int64_t *lengths, const void *x, size_t x_bytes,
+                                     void *y, size_t y_bytes) noexcept
+        rnn_status (*sequence_forward)(rnn_sequence *sequence, size_t steps,
+                                       const int64_t *lengths, const void *x, size_t x_bytes,
+                                       void *y, size_t y_bytes) noexcept
+        rnn_status (*sequence_backward)(rnn_sequence *sequence, const void *dy, size_t dy_bytes,
+                                        void *dx, size_t dx_bytes) noexcept
+        rnn_status (*sequence_clip_norm)(rnn_sequence *sequence, double max_norm,
+                                         double *norm) noexcept
+        rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr, double momentum) noexcept
+        rnn_status (*sequence_reset)(rnn_sequence *sequence) noexcept
+        rnn_status (*sequence_get_state)(const rnn_sequence *sequence, void *state,
+                                         size_t bytes) noexcept
+        rnn_status (*sequence_set_state)(rnn_sequence *sequence, const void *state,
+                                         size_t bytes) noexcept
+        rnn_status (*sequence_get_parameters)(const rnn_sequence *sequence, void *values,
+                                              size_t bytes) noexcept
+        rnn_status (*sequence_set_parameters)(rnn_sequence *sequence, const void *values,
+                                              size_t bytes) noexcept
+        rnn_status (*sequence_gradients)(rnn_sequence *sequence, void **gradients,
+                                         size_t *bytes) noexcept
+        rnn_status (*sequence_model)(const rnn_sequence *sequence, rnn_model **made,
+                                     char *message, size_t bytes) noexcept
 
 cdef extern from "rnncore.h":
     const rnncore_api *rnncore_import() except NULL

@@ -139,3 +139,12 @@ def stream_of(model, batch=1, memory=None):
 def clone_of(stream):
     """A clone in memory of the library's."""
     return Handle("stream", "stream_clone", stream.value, None, 0)
+
+
+def sequence_of(model, steps, batch, training=True, threads=1, memory=None):
+    """A sequence of a model's handle, as `stream_of`."""
+    place = (None, 0) if memory is None else (memory.ctypes.data, memory.nbytes)
+    sequence = Handle("sequence", "sequence_create", model.value, steps, batch, int(training),
+                      threads, *place)
+    sequence.memory = memory
+    return sequence

@@ -27,8 +27,10 @@ FIELDS = {
 }
 STATUS = ("OK NULL HANDLE CLOSED ABI STRUCT SIZE ALIGNMENT OVERLAP VALUE SYMBOL MODEL TYPE "
           "FILE MEMORY ORDER NONFINITE PYTHON")
+PLACE = "void *, size_t"
+ARRAYS = "const int64_t *, const void *, size_t, void *, size_t"
 # Every entry as it was published, without the names of its arguments; only the end may grow.
-PUBLISHED = """
+PUBLISHED = f"""
 rnn_status check(int, size_t)
 const char * status_string(rnn_status)
 rnn_status model_from_python(void *, rnn_model **, char *, size_t)
@@ -49,6 +51,22 @@ rnn_status stream_copy(rnn_stream *, const rnn_stream *)
 rnn_status stream_copy_row(rnn_stream *, size_t, const rnn_stream *, size_t)
 rnn_status stream_get_state(const rnn_stream *, void *, size_t)
 rnn_status stream_set_state(rnn_stream *, const void *, size_t)
+rnn_status sequence_bytes(const rnn_model *, size_t, size_t, int, int, size_t *)
+rnn_status sequence_create(rnn_model *, size_t, size_t, int, int, {PLACE}, rnn_sequence **)
+rnn_status sequence_close(rnn_sequence **)
+rnn_status sequence_shape(const rnn_sequence *, rnn_shape *)
+rnn_status sequence_infer(rnn_sequence *, size_t, {ARRAYS})
+rnn_status sequence_forward(rnn_sequence *, size_t, {ARRAYS})
+rnn_status sequence_backward(rnn_sequence *, const void *, size_t, void *, size_t)
+rnn_status sequence_clip_norm(rnn_sequence *, double, double *)
+rnn_status sequence_sgd(rnn_sequence *, double, double)
+rnn_status sequence_reset(rnn_sequence *)
+rnn_status sequence_get_state(const rnn_sequence *, void *, size_t)
+rnn_status sequence_set_state(rnn_sequence *, const void *, size_t)
+rnn_status sequence_get_parameters(const rnn_sequence *, void *, size_t)
+rnn_status sequence_set_parameters(rnn_sequence *, const void *, size_t)
+rnn_status sequence_gradients(rnn_sequence *, void **, size_t *)
+rnn_status sequence_model(const rnn_sequence *, rnn_model **, char *, size_t)
 """
 
 

@@ -112,12 +112,11 @@ def test_no_handle_is_null_or_of_another_kind():
         if first is None:
             continue
         other = stream if first[1] == "model" else model
-        rest = [0] * text.count(",")
         for value, status in ((None, "NULL"), (junk.data, "HANDLE"),
                               (other.value.value, "HANDLE")):
             handle = ctypes.c_void_p(value)
-            if name.endswith(("create", "clone")):
-                rest[-1] = ctypes.byref(ctypes.c_void_p())
+            rest = [ctypes.byref(ctypes.c_void_p()) if "made" in argument else 0
+                    for argument in text.split(",")[1:]]
             refused(status, name, ctypes.byref(handle) if name.endswith("close") else handle,
                     *rest)
     refused("NULL", "stream_create", model.value, 1, None, 0, None)

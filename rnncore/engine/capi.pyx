@@ -9,13 +9,13 @@ from cpython.pycapsule cimport PyCapsule_New
 from rnncore cimport (
     RNN_ERROR_ABI, RNN_OK, RNNCORE_ABI, RNNCORE_CAPSULE, rnn_status, rnncore_api,
 )
-from rnncore.engine cimport handles, stream_handles
+from rnncore.engine cimport handles, learning, sequence_handles, stream_handles
 
 cdef rnncore_api _api         # filled once, at import
 cdef bytes _version = b""     # which it points to
 
 cdef enum:
-    FIRST_BYTES = 3 * 8 + 20 * 8      # of the struct when this ABI was first published
+    FIRST_BYTES = 3 * 8 + 36 * 8      # of the struct when this ABI was first published
 
 # By status.
 cdef const char *_lines[18]
@@ -78,6 +78,25 @@ cdef void _fill_streams():
     _api.stream_set_state = stream_handles.stream_set_state
 
 
+cdef void _fill_sequences():
+    _api.sequence_bytes = sequence_handles.sequence_bytes
+    _api.sequence_create = sequence_handles.sequence_create
+    _api.sequence_close = sequence_handles.sequence_close
+    _api.sequence_shape = sequence_handles.sequence_shape
+    _api.sequence_infer = sequence_handles.sequence_infer
+    _api.sequence_forward = sequence_handles.sequence_forward
+    _api.sequence_backward = learning.sequence_backward
+    _api.sequence_clip_norm = learning.sequence_clip_norm
+    _api.sequence_sgd = learning.sequence_sgd
+    _api.sequence_reset = sequence_handles.sequence_reset
+    _api.sequence_get_state = sequence_handles.sequence_get_state
+    _api.sequence_set_state = sequence_handles.sequence_set_state
+    _api.sequence_get_parameters = learning.sequence_get_parameters
+    _api.sequence_set_parameters = learning.sequence_set_parameters
+    _api.sequence_gradients = learning.sequence_gradients
+    _api.sequence_model = learning.sequence_model
+
+
 def capsule(str version, snapshot, load, program):
     """The struct in a capsule; to be called once.
 
@@ -96,4 +115,5 @@ def capsule(str version, snapshot, load, program):
     _api.check, _api.status_string = _check, _status_string
     _fill_models()
     _fill_streams()
+    _fill_sequences()
     return PyCapsule_New(&_api, RNNCORE_CAPSULE, NULL)

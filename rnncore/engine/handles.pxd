@@ -12,6 +12,7 @@ from rnncore.engine.chain cimport Chain
 cdef enum:
     MODEL = 0x6d6e6e72        # "rnnm" and so on, as they lie in memory
     STREAM = 0x736e6e72
+    SEQUENCE = 0x716e6e72
     CLOSED = 0x786e6e72
 
 

@@ -75,6 +75,7 @@ typedef enum rnn_status {
 
 typedef struct rnn_model rnn_model;        /* packed weights */
 typedef struct rnn_stream rnn_stream;      /* a model called step by step, with its states */
+typedef struct rnn_sequence rnn_sequence;  /* a model called for many steps, which can learn */
 
 /* What a handle takes and gives. Set struct_size to sizeof(rnn_shape) before the call. */
 typedef struct rnn_shape {
@@ -148,6 +149,51 @@ typedef struct rnncore_api {
      * taps (layers, past steps, B, H), newest first. */
     rnn_status (*stream_get_state)(const rnn_stream *stream, void *state, size_t bytes);
     rnn_status (*stream_set_state)(rnn_stream *stream, const void *state, size_t bytes);
+
+    /* ---- Sequences ----
+     * A sequence runs B rows of up to T steps. With `training` it has weights of its own, those
+     * of the model to begin with, that it can learn; else it shares the model's. The states at
+     * the end of a pass are those that the next begins with. Bytes, making and closing take the
+     * lock, and making allocates some small objects beside the memory. */
+    rnn_status (*sequence_bytes)(const rnn_model *model, size_t steps, size_t batch,
+                                 int training, int threads, size_t *bytes);
+    rnn_status (*sequence_create)(rnn_model *model, size_t steps, size_t batch, int training,
+                                  int threads, void *memory, size_t bytes,
+                                  rnn_sequence **made);
+    rnn_status (*sequence_close)(rnn_sequence **sequence);
+    rnn_status (*sequence_shape)(const rnn_sequence *sequence, rnn_shape *shape);
+
+    /* x (T, B, inputs) to y (T, B, outputs), or (B, outputs) where not per step, T = steps. Row
+     * b has lengths[b] steps, 0 to T, or T where `lengths` (B) is NULL; y is 0 past its end.
+     * `forward` keeps what `backward` needs. Dropout does not apply. */
+    rnn_status (*sequence_infer)(rnn_sequence *sequence, size_t steps, const int64_t *lengths,
+                                 const void *x, size_t x_bytes, void *y, size_t y_bytes);
+    rnn_status (*sequence_forward)(rnn_sequence *sequence, size_t steps, const int64_t *lengths,
+                                   const void *x, size_t x_bytes, void *y, size_t y_bytes);
+    /* Add the gradients of the last `forward` to those of the parameters; once for each. dy is
+     * the loss's gradient by y, not read past the end of a row, and dx receives that by x,
+     * unless it is NULL. The symbols x of an embedding are read once more. */
+    rnn_status (*sequence_backward)(rnn_sequence *sequence, const void *dy, size_t dy_bytes,
+                                    void *dx, size_t dx_bytes);
+    /* Scale the gradients so that their norm over all parameters is at most max_norm, unless
+     * they are not finite; `norm`, unless it is NULL, receives the norm before. */
+    rnn_status (*sequence_clip_norm)(rnn_sequence *sequence, double max_norm, double *norm);
+    /* v = momentum v + gradient; parameters -= lr v; then the gradients become zero. */
+    rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr, double momentum);
+    /* States become zero. */
+    rnn_status (*sequence_reset)(rnn_sequence *sequence);
+    rnn_status (*sequence_get_state)(const rnn_sequence *sequence, void *state, size_t bytes);
+    rnn_status (*sequence_set_state)(rnn_sequence *sequence, const void *state, size_t bytes);
+    /* All parameters in the order of Python's `model.parameters`, for an optimizer of the
+     * caller's; and where their gradients are, in the same order, which he may change. */
+    rnn_status (*sequence_get_parameters)(const rnn_sequence *sequence, void *values,
+                                          size_t bytes);
+    rnn_status (*sequence_set_parameters)(rnn_sequence *sequence, const void *values,
+                                          size_t bytes);
+    rnn_status (*sequence_gradients)(rnn_sequence *sequence, void **gradients, size_t *bytes);
+    /* A model of the weights that a sequence has now. Lock. */
+    rnn_status (*sequence_model)(const rnn_sequence *sequence, rnn_model **made, char *message,
+                                 size_t bytes);
 } rnncore_api;
 
 #ifdef Py_PYTHON_H
