@@ -48,71 +48,78 @@ cdef extern from "rnncore.h" nogil:
         size_t struct_size
         int abi_version
         const char *version
-        rnn_status (*check)(int abi_version, size_t struct_size) noexcept
-        const char *(*status_string)(rnn_status status) noexcept
+
+        rnn_status (*check)(int abi_version, size_t struct_size) noexcept nogil
+        const char *(*status_string)(rnn_status status) noexcept nogil
 
         rnn_status (*model_from_python)(void *model, rnn_model **made, char *message,
-                                        size_t bytes) noexcept
+                                        size_t bytes) noexcept nogil
         rnn_status (*model_from_file)(const char *path, rnn_model **made, char *message,
-                                      size_t bytes) noexcept
-        rnn_status (*model_shape)(const rnn_model *model, rnn_shape *shape) noexcept
-        rnn_status (*model_close)(rnn_model **model) noexcept
+                                      size_t bytes) noexcept nogil
+        rnn_status (*model_shape)(const rnn_model *model, rnn_shape *shape) noexcept nogil
+        rnn_status (*model_close)(rnn_model **model) noexcept nogil
 
         rnn_status (*stream_bytes)(const rnn_model *model, size_t batch,
-                                   size_t *bytes) noexcept
+                                   size_t *bytes) noexcept nogil
         rnn_status (*stream_create)(rnn_model *model, size_t batch, void *memory, size_t bytes,
-                                    rnn_stream **made) noexcept
+                                    rnn_stream **made) noexcept nogil
         rnn_status (*stream_clone)(const rnn_stream *stream, void *memory, size_t bytes,
-                                   rnn_stream **made) noexcept
+                                   rnn_stream **made) noexcept nogil
         rnn_status (*stream_from_python)(void *stream, rnn_stream **made, char *message,
-                                         size_t bytes) noexcept
-        rnn_status (*stream_close)(rnn_stream **stream) noexcept
-        rnn_status (*stream_shape)(const rnn_stream *stream, rnn_shape *shape) noexcept
+                                         size_t bytes) noexcept nogil
+        rnn_status (*stream_close)(rnn_stream **stream) noexcept nogil
+        rnn_status (*stream_shape)(const rnn_stream *stream, rnn_shape *shape) noexcept nogil
         rnn_status (*stream_step)(rnn_stream *stream, const void *x, size_t x_bytes, void *y,
-                                  size_t y_bytes) noexcept
+                                  size_t y_bytes) noexcept nogil
         rnn_status (*stream_run)(rnn_stream *stream, size_t steps, const void *x,
-                                 size_t x_bytes, void *y, size_t y_bytes) noexcept
-        rnn_status (*stream_reset)(rnn_stream *stream) noexcept
-        rnn_status (*stream_reset_row)(rnn_stream *stream, size_t row) noexcept
-        rnn_status (*stream_copy)(rnn_stream *to, const rnn_stream *source) noexcept
+                                 size_t x_bytes, void *y, size_t y_bytes) noexcept nogil
+        rnn_status (*stream_reset)(rnn_stream *stream) noexcept nogil
+        rnn_status (*stream_reset_row)(rnn_stream *stream, size_t row) noexcept nogil
+        rnn_status (*stream_copy)(rnn_stream *to, const rnn_stream *source) noexcept nogil
         rnn_status (*stream_copy_row)(rnn_stream *to, size_t to_row, const rnn_stream *source,
-                                      size_t from_row) noexcept
+                                      size_t from_row) noexcept nogil
         rnn_status (*stream_get_state)(const rnn_stream *stream, void *state,
-                                       size_t bytes) noexcept
+                                       size_t bytes) noexcept nogil
         rnn_status (*stream_set_state)(rnn_stream *stream, const void *state,
-                                       size_t bytes) noexcept
+                                       size_t bytes) noexcept nogil
 
         rnn_status (*sequence_bytes)(const rnn_model *model, size_t steps, size_t batch,
-                                     int training, int threads, size_t *bytes) noexcept
+                                     int training, int threads, size_t *bytes) noexcept nogil
         rnn_status (*sequence_create)(rnn_model *model, size_t steps, size_t batch,
                                       int training, int threads, void *memory, size_t bytes,
-                                      rnn_sequence **made) noexcept
-        rnn_status (*sequence_close)(rnn_sequence **sequence) noexcept
-        rnn_status (*sequence_shape)(const rnn_sequence *sequence, rnn_shape *shape) noexcept
+                                      rnn_sequence **made) noexcept nogil
+        rnn_status (*sequence_close)(rnn_sequence **sequence) noexcept nogil
+        rnn_status (*sequence_shape)(const rnn_sequence *sequence,
+                                     rnn_shape *shape) noexcept nogil
         rnn_status (*sequence_infer)(rnn_sequence *sequence, size_t steps,
                                      const int64_t *lengths, const void *x, size_t x_bytes,
-                                     void *y, size_t y_bytes) noexcept
+                                     void *y, size_t y_bytes) noexcept nogil
         rnn_status (*sequence_forward)(rnn_sequence *sequence, size_t steps,
                                        const int64_t *lengths, const void *x, size_t x_bytes,
-                                       void *y, size_t y_bytes) noexcept
+                                       void *y, size_t y_bytes) noexcept nogil
         rnn_status (*sequence_backward)(rnn_sequence *sequence, const void *dy, size_t dy_bytes,
-                                        void *dx, size_t dx_bytes) noexcept
+                                        void *dx, size_t dx_bytes) noexcept nogil
         rnn_status (*sequence_clip_norm)(rnn_sequence *sequence, double max_norm,
-                                         double *norm) noexcept
-        rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr, double momentum) noexcept
-        rnn_status (*sequence_reset)(rnn_sequence *sequence) noexcept
+                                         double *norm) noexcept nogil
+        rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr,
+                                   double momentum) noexcept nogil
+        rnn_status (*sequence_reset)(rnn_sequence *sequence) noexcept nogil
+        rnn_status (*sequence_reset_row)(rnn_sequence *sequence, size_t row) noexcept nogil
+        rnn_status (*sequence_copy_row)(rnn_sequence *to, size_t to_row,
+                                        const rnn_sequence *source,
+                                        size_t from_row) noexcept nogil
         rnn_status (*sequence_get_state)(const rnn_sequence *sequence, void *state,
-                                         size_t bytes) noexcept
+                                         size_t bytes) noexcept nogil
         rnn_status (*sequence_set_state)(rnn_sequence *sequence, const void *state,
-                                         size_t bytes) noexcept
+                                         size_t bytes) noexcept nogil
         rnn_status (*sequence_get_parameters)(const rnn_sequence *sequence, void *values,
-                                              size_t bytes) noexcept
+                                              size_t bytes) noexcept nogil
         rnn_status (*sequence_set_parameters)(rnn_sequence *sequence, const void *values,
-                                              size_t bytes) noexcept
+                                              size_t bytes) noexcept nogil
         rnn_status (*sequence_gradients)(rnn_sequence *sequence, void **gradients,
-                                         size_t *bytes) noexcept
+                                         size_t *bytes) noexcept nogil
         rnn_status (*sequence_model)(const rnn_sequence *sequence, rnn_model **made,
-                                     char *message, size_t bytes) noexcept
+                                     char *message, size_t bytes) noexcept nogil
 
 cdef extern from "rnncore.h":
     const rnncore_api *rnncore_import() except NULL

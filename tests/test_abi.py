@@ -61,6 +61,8 @@ rnn_status sequence_backward(rnn_sequence *, const void *, size_t, void *, size_
 rnn_status sequence_clip_norm(rnn_sequence *, double, double *)
 rnn_status sequence_sgd(rnn_sequence *, double, double)
 rnn_status sequence_reset(rnn_sequence *)
+rnn_status sequence_reset_row(rnn_sequence *, size_t)
+rnn_status sequence_copy_row(rnn_sequence *, size_t, const rnn_sequence *, size_t)
 rnn_status sequence_get_state(const rnn_sequence *, void *, size_t)
 rnn_status sequence_set_state(rnn_sequence *, const void *, size_t)
 rnn_status sequence_get_parameters(const rnn_sequence *, void *, size_t)

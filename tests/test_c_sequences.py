@@ -222,6 +222,30 @@ def test_states_are_those_of_python():
     same_bits(y, expected)
 
 
+def test_rows_are_reset_and_copied_alone():
+    model, x = deep().eval(), np.random.default_rng(0).integers(0, 11, (9, 4))
+    handle = c.model_of(model)
+    one, other = (c.sequence_of(handle, 9, size, training=False) for size in (4, 2))
+    y, z = np.empty((9, 4, 3), np.float32), np.empty((9, 2, 3), np.float32)
+    one("infer", 5, None, x[:5], y[:5])
+    other("copy_row", 1, one.value, 3)
+    one("reset_row", 2)
+    one("copy_row", 0, one.value, 1)
+    one("infer", 4, None, x[5:], y[5:])
+    other("infer", 4, None, np.ascontiguousarray(x[5:, 2:]), z[5:])
+    expected = model.infer(x)[0]
+    same_bits(y[:, [1, 3]], expected[:, [1, 3]])
+    same_bits(z[5:, 1], expected[5:, 3])
+    same_bits(y[5:, 2], model.infer(x[5:, 2])[0])
+    same_bits(y[5:, 0], model.infer(np.concatenate([x[:5, 1], x[5:, 0]]))[0][5:])
+    for row in (4, 2**64 - 1):
+        refused("VALUE", one, "reset_row", row)
+        refused("VALUE", one, "copy_row", row, other.value, 0)
+        refused("VALUE", other, "copy_row", 0, one.value, row)
+    strange = c.sequence_of(c.model_of(rc.Model([rc.GRU(2, 3)])), 1, 4)
+    refused("MODEL", one, "copy_row", 0, strange.value, 0)
+
+
 def refused(status, sequence, *arguments):
     with pytest.raises(c.RefusedError, match=f"^RNN_ERROR_{status}$"):
         sequence(*arguments)
@@ -239,8 +263,9 @@ def test_what_is_refused_changes_nothing():
     for steps, lengths, a, b, status in (
             (6, None, draw(6, 2, 3), np.empty((6, 2, 4), np.float32), "VALUE"),
             (2**64 - 1, None, x, y, "VALUE"), (4, None, x, y, "SIZE"),
-            (5, None, x, y[:4], "SIZE"), (5, None, x, x, "SIZE"), (5, np.array([6, 0]), x, y, "VALUE"),
-            (5, np.array([-1, 0]), x, y, "VALUE"), (5, None, x.astype(np.float64), y, "SIZE"),
+            (5, None, x, y[:4], "SIZE"), (5, None, x, x, "SIZE"),
+            (5, np.array([6, 0]), x, y, "VALUE"), (5, np.array([-1, 0]), x, y, "VALUE"),
+            (5, None, x.astype(np.float64), y, "SIZE"),
             (5, None, np.zeros(121, np.uint8)[1:], y, "ALIGNMENT")):
         for name in ("infer", "forward"):
             refused(status, sequence, name, steps, address(lengths), a, b)

@@ -9,13 +9,15 @@ from cpython.pycapsule cimport PyCapsule_New
 from rnncore cimport (
     RNN_ERROR_ABI, RNN_OK, RNNCORE_ABI, RNNCORE_CAPSULE, rnn_status, rnncore_api,
 )
-from rnncore.engine cimport handles, learning, sequence_handles, stream_handles
+from rnncore.engine cimport (
+    handles, learning, sequence_handles, sequence_states, stream_handles,
+)
 
 cdef rnncore_api _api         # filled once, at import
 cdef bytes _version = b""     # which it points to
 
 cdef enum:
-    FIRST_BYTES = 3 * 8 + 36 * 8      # of the struct when this ABI was first published
+    FIRST_BYTES = 3 * 8 + 38 * 8      # of the struct when this ABI was first published
 
 # By status.
 cdef const char *_lines[18]
@@ -88,9 +90,11 @@ cdef void _fill_sequences():
     _api.sequence_backward = learning.sequence_backward
     _api.sequence_clip_norm = learning.sequence_clip_norm
     _api.sequence_sgd = learning.sequence_sgd
-    _api.sequence_reset = sequence_handles.sequence_reset
-    _api.sequence_get_state = sequence_handles.sequence_get_state
-    _api.sequence_set_state = sequence_handles.sequence_set_state
+    _api.sequence_reset = sequence_states.sequence_reset
+    _api.sequence_reset_row = sequence_states.sequence_reset_row
+    _api.sequence_copy_row = sequence_states.sequence_copy_row
+    _api.sequence_get_state = sequence_states.sequence_get_state
+    _api.sequence_set_state = sequence_states.sequence_set_state
     _api.sequence_get_parameters = learning.sequence_get_parameters
     _api.sequence_set_parameters = learning.sequence_set_parameters
     _api.sequence_gradients = learning.sequence_gradients

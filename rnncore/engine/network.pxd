@@ -15,6 +15,7 @@ cdef struct Room:
     Py_ssize_t ldx, n_layers  # of its plan: the input's row stride; layers * directions
     void *y                   # (T, B, width) unless it is the last
     Py_ssize_t letters, state_bytes  # how many states, and of how many bytes each
+    Py_ssize_t row_bytes      # of a state of one row, in one layer and step
     void *states[2]           # (layers * directions, D, B, H) before a pass, and then after it
     void *starts[2]           # the gradients of those before
     Arrays *values            # (n_layers) the network's own parameters

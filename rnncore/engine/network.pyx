@@ -84,8 +84,8 @@ cdef class Network:
         self._kept.append(run)
         room.run, room.ldx, room.letters = <void *> run, plan.layers.ldx, len(plan.state)
         room.n_layers = plan.n_layers * plan.directions
-        room.state_bytes = room.n_layers * plan.past * self.size * plan.layers.hidden \
-            * self.item
+        room.row_bytes = plan.layers.hidden * self.item
+        room.state_bytes = room.n_layers * plan.past * self.size * room.row_bytes
 
     cdef Py_ssize_t _carve_room(self, Room *room, Arena *arena) except -1:
         """The memory of a layer; return how much scratch its passes take. Where the arrays of a

@@ -26,8 +26,3 @@ cdef rnn_status sequence_infer(rnn_sequence *sequence, size_t steps, const int64
 cdef rnn_status sequence_forward(rnn_sequence *sequence, size_t steps, const int64_t *lengths,
                                  const void *x, size_t x_bytes, void *y,
                                  size_t y_bytes) noexcept nogil
-cdef rnn_status sequence_reset(rnn_sequence *sequence) noexcept nogil
-cdef rnn_status sequence_get_state(const rnn_sequence *sequence, void *state,
-                                   size_t bytes) noexcept nogil
-cdef rnn_status sequence_set_state(rnn_sequence *sequence, const void *state,
-                                   size_t bytes) noexcept nogil

@@ -4,7 +4,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from rnncore cimport (
     RNN_ERROR_ALIGNMENT, RNN_ERROR_MEMORY, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_PYTHON,
@@ -15,7 +15,7 @@ from rnncore.engine.handles cimport (
     CLOSED, MODEL, SEQUENCE, Model, check, check_apart, check_array, give_shape, line_of,
     python_lives, release, retain,
 )
-from rnncore.engine.network cimport Network, Room
+from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run
 from rnncore.engine.snapshot cimport Snapshot
 
@@ -192,46 +192,3 @@ cdef rnn_status sequence_forward(rnn_sequence *sequence, size_t steps, const int
                                  const void *x, size_t x_bytes, void *y,
                                  size_t y_bytes) noexcept nogil:
     return _run(sequence, steps, lengths, x, x_bytes, y, y_bytes, True)
-
-
-cdef rnn_status sequence_reset(rnn_sequence *sequence) noexcept nogil:
-    cdef const Sequence *s = <const Sequence *> sequence
-    cdef rnn_status status = check(s, SEQUENCE)
-    cdef Room *room
-    cdef Py_ssize_t i, letter
-    for i in range((<Network> s.network).n_rooms if status == RNN_OK else 0):
-        room = &(<Network> s.network).rooms[i]
-        for letter in range(room.letters):
-            memset(room.states[letter], 0, room.state_bytes)
-    return status
-
-
-cdef rnn_status _move_state(const Sequence *s, char *values, size_t bytes,
-                            bint put) noexcept nogil:
-    """Copy all states to an array, or from it."""
-    cdef rnn_status status = check(s, SEQUENCE)
-    cdef Room *room
-    cdef Py_ssize_t i, letter
-    if status == RNN_OK:
-        status = check_array(values, bytes,
-                             s.model.shape.state_bytes * (<Network> s.network).size,
-                             s.model.shape.itemsize)
-    for i in range((<Network> s.network).n_rooms if status == RNN_OK else 0):
-        room = &(<Network> s.network).rooms[i]
-        for letter in range(room.letters):
-            if put:
-                memcpy(room.states[letter], values, room.state_bytes)
-            else:
-                memcpy(values, room.states[letter], room.state_bytes)
-            values += room.state_bytes
-    return status
-
-
-cdef rnn_status sequence_get_state(const rnn_sequence *sequence, void *state,
-                                   size_t bytes) noexcept nogil:
-    return _move_state(<const Sequence *> sequence, <char *> state, bytes, False)
-
-
-cdef rnn_status sequence_set_state(rnn_sequence *sequence, const void *state,
-                                   size_t bytes) noexcept nogil:
-    return _move_state(<const Sequence *> sequence, <char *> state, bytes, True)

@@ -180,8 +180,11 @@ typedef struct rnncore_api {
     rnn_status (*sequence_clip_norm)(rnn_sequence *sequence, double max_norm, double *norm);
     /* v = momentum v + gradient; parameters -= lr v; then the gradients become zero. */
     rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr, double momentum);
-    /* States become zero. */
+    /* As of streams. Rows may be copied within a sequence, as a search does. */
     rnn_status (*sequence_reset)(rnn_sequence *sequence);
+    rnn_status (*sequence_reset_row)(rnn_sequence *sequence, size_t row);
+    rnn_status (*sequence_copy_row)(rnn_sequence *to, size_t to_row, const rnn_sequence *from,
+                                    size_t from_row);
     rnn_status (*sequence_get_state)(const rnn_sequence *sequence, void *state, size_t bytes);
     rnn_status (*sequence_set_state)(rnn_sequence *sequence, const void *state, size_t bytes);
     /* All parameters in the order of Python's `model.parameters`, for an optimizer of the
