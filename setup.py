@@ -3,10 +3,11 @@
 Every Cython module is an extension of its own, and one of them, `plan`, is linked with the C
 kernels. The environment can ask for
 
-    RNNCORE_SANITIZE=1   the address and undefined-behaviour sanitizers
-    RNNCORE_DEBUG=1      bounds checks in the Cython modules
+    RNNCORE_SANITIZE=1        the address and undefined-behaviour sanitizers
+    RNNCORE_SANITIZE=thread   the thread sanitizer
+    RNNCORE_DEBUG=1           bounds checks in the Cython modules
 
-Both need a tree of their own, or `build_ext --force`: flags are no reason to compile anew.
+All need a tree of their own, or `build_ext --force`: flags are no reason to compile anew.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SANITIZE = bool(os.environ.get("RNNCORE_SANITIZE"))
+SANITIZE = {"1": "address,undefined", "thread": "thread"}.get(
+    os.environ.get("RNNCORE_SANITIZE", ""))
 DEBUG = bool(os.environ.get("RNNCORE_DEBUG"))
 
 # A fused multiply-add is always written out: the compiler must not make any of its own, or
@@ -28,9 +30,9 @@ FLAGS = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off
          "-fvisibility=hidden", "-pthread"]
 LINK = ["-pthread"]
 if SANITIZE:
-    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined",
               "-fno-omit-frame-pointer", "-g"]
-    LINK += ["-fsanitize=address,undefined"]
+    LINK += [f"-fsanitize={SANITIZE}"]
 else:
     FLAGS += ["-g0"]
     LINK += ["-Wl,-s"] if sys.platform == "linux" else []  # no symbols: half the wheel

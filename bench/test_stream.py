@@ -2,18 +2,18 @@
 
     pytest bench/test_stream.py --benchmark-columns=median
 
-One row, float32, one layer I->H. Times are of STEPS steps. The loop in C is compiled anew for
-each run of this file, from steps.pyx, against the headers of the checkout: it needs Cython.
+One row, float32, one layer I->H. Times are of STEPS steps. The loop in C, which calls the
+functions of rnncore.h, is compiled anew for each run of this file: it needs Cython.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read once, when NumPy or SciPy loads its BLAS
 
+import c_builds
 import numpy as np
 import pytest
 
@@ -22,7 +22,6 @@ import rnncore as rc
 KINDS = {"LSTM": rc.LSTM, "GRU": rc.GRU, "RNN": rc.RNN}
 SHAPES = [(1, 16), (1, 32), (1, 64), (64, 64)]  # I, H
 STEPS = 10_000
-ENGINE = Path(rc.__file__).parent / "engine"
 
 
 @pytest.fixture(params=KINDS)
@@ -59,29 +58,16 @@ def arrays(shape):
 
 
 @pytest.fixture(scope="session")
-def loop(tmp_path_factory):
-    """The function of steps.pyx."""
-    build = pytest.importorskip("Cython.Build")
-    setuptools = pytest.importorskip("setuptools")
-    folder = tmp_path_factory.mktemp("steps")
-    module = setuptools.Extension("steps", [str(Path(__file__).with_name("steps.pyx"))],
-                                  include_dirs=[str(ENGINE)], extra_compile_args=["-O2"])
-    made = setuptools.Distribution({"ext_modules": build.cythonize(
-        [module], build_dir=str(folder), include_path=[str(ENGINE.parents[1])],
-        compiler_directives={"language_level": 3, "freethreading_compatible": True})})
-    command = made.get_command_obj("build_ext")
-    command.build_lib, command.build_temp = str(folder), str(folder)
-    command.ensure_finalized()
-    command.run()
-    spec = importlib.util.spec_from_file_location("steps", command.get_outputs()[0])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.steps
+def compiled(tmp_path_factory):
+    """The module steps.pyx."""
+    source = Path(__file__).with_name("steps.pyx")
+    return c_builds.load(c_builds.translated(source, tmp_path_factory.mktemp("steps")))
 
 
-def test_from_c(measure, stream, arrays, loop):
+def test_from_c(measure, kind, shape, arrays, compiled):
     x, y = (array.reshape(-1) for array in arrays)
-    measure(lambda: loop(stream._program, x, y, STEPS))
+    steps = compiled.Steps(rc.Model([KINDS[kind](*shape)], seed=0))
+    measure(lambda: steps.run(x, y, STEPS))
 
 
 def test_from_python(measure, stream, arrays):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import random
 import re
 
@@ -10,9 +11,11 @@ import c_interface as c
 import numpy as np
 import pytest
 from problems import same_bits
+from safetensors.numpy import save_file
 from stream_problems import draw, network
 
 import rnncore as rc
+from rnncore.files import architecture
 
 F32, F64 = np.float32, np.float64
 
@@ -188,6 +191,23 @@ def from_file(path):
         c.call("model_close", ctypes.byref(made))
     assert not made
     return status, message.value
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("hidden_size", 10**6), ("hidden_size", 10**18), ("num_layers", 10**12),
+    ("hidden_size", 77), ("input_size", 10**9), ("num_layers", "3"), ("hidden_size", -1),
+    ("layer", "Model"), ("hidden_size", None), ("dtype", "object"), ("taps", [10**15]),
+    ("taps", [10**18]),
+])
+def test_architectures_that_claim_anything_are_refused_at_once(tmp_path, key, value):
+    """Before there is memory for what they claim."""
+    path, model = tmp_path / "m.safetensors", rc.Model([rc.LSTM(3, 4)], seed=0)
+    saved = architecture(model)
+    saved["layers"][0][key] = value
+    save_file(model.state_dict(), path, {"rnncore": json.dumps(saved)})
+    status, message = from_file(str(path).encode())
+    assert status in (c.STATUS["RNN_ERROR_FILE"], c.STATUS["RNN_ERROR_TYPE"]), message
+    assert message
 
 
 def test_files_that_are_no_models(tmp_path):

@@ -11,6 +11,10 @@ from rnncore.engine.program cimport form_chain
 from rnncore.engine.spec import use
 
 
+cdef enum:
+    MOST_PAST = 1 << 20       # steps that a state may hold: a stream has a slot for each
+
+
 cdef class Snapshot:
     """What a model consists of.
 
@@ -25,12 +29,21 @@ cdef class Snapshot:
         All parameters.
     frozen : list of slice
         Where those lie that are not trained.
+
+    Raises
+    ------
+    ValueError
+        If a layer looks back further than anyone would.
     """
 
     def __init__(self, list parts, list arrays, values, list frozen):
         cdef unsigned char[::1] stages
         self.parts, self.arrays, self.values, self.frozen = parts, arrays, values, frozen
         plans = [part for part in parts if isinstance(part, Plan)]
+        for plan in plans:
+            if plan.spec.past > MOST_PAST:
+                raise ValueError(f"a layer looks {plan.spec.past} steps back, expected "
+                                 f"{MOST_PAST} at most")
         table = None if isinstance(parts[0], Plan) else parts[0]
         self.itemsize, self.symbols = values.itemsize, 0 if table is None else len(table)
         self.inputs = plans[0].spec.inputs if table is None else 1
