@@ -297,7 +297,7 @@ def test_sizes_that_are_none():
     for steps, batch, threads, status in (
             (0, 1, 1, "VALUE"), (1, 0, 1, "VALUE"), (1, 1, 0, "VALUE"), (1, 1, 257, "VALUE"),
             (2**63, 1, 1, "MEMORY"), (2**32, 2**32, 1, "MEMORY"), (1, 2**64 - 1, 1, "MEMORY"),
-            (2**36, 1, 1, None)):
+            (2**24, 1, 1, None)):
         arguments = handle.value, steps, batch, 1, threads, ctypes.byref(size)
         if status is None:
             c.call("sequence_bytes", *arguments)

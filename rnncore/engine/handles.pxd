@@ -51,6 +51,11 @@ cdef inline rnn_status check_apart(const void *a, size_t a_bytes, const void *b,
     return RNN_OK
 
 
+cdef inline bint is_too_much(double bytes) noexcept nogil:
+    """Whether no one has so many: a terabyte, far from where sizes overflow."""
+    return bytes > 1e12
+
+
 cdef inline char *line_of(const void *address) noexcept nogil:
     """The first cache line that begins at an address or behind it."""
     return <char *> ((<size_t> address + 63) & ~(<size_t> 63))

@@ -12,8 +12,8 @@ from rnncore cimport (
     rnn_sequence, rnn_shape, rnn_status,
 )
 from rnncore.engine.handles cimport (
-    CLOSED, MODEL, SEQUENCE, Model, check, check_apart, check_array, give_shape, line_of,
-    python_lives, release, retain,
+    CLOSED, MODEL, SEQUENCE, Model, check, check_apart, check_array, give_shape, is_too_much,
+    line_of, python_lives, release, retain,
 )
 from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run
@@ -41,9 +41,9 @@ cdef rnn_status _prepare(const Model *model, size_t steps, size_t batch, int tra
     try:
         if not isinstance(<object> model.owner, Snapshot):
             return RNN_ERROR_TYPE
-        # A step of a row takes no more than the only one; what is beyond 2^50 no one has.
+        # A step of a row takes no more than the only one.
         one = Network(<Snapshot> model.owner, 1, 1, training != 0, threads)
-        if <double> one.bytes * steps * batch > 1.1e15:
+        if is_too_much(<double> one.bytes * steps * batch):
             return RNN_ERROR_MEMORY
         one = Network(<Snapshot> model.owner, steps, batch, training != 0, threads)
     except MemoryError:

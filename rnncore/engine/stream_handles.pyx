@@ -13,8 +13,8 @@ from rnncore.engine.chain cimport (
     stream_run, stream_step,
 )
 from rnncore.engine.handles cimport (
-    CLOSED, MODEL, STREAM, Model, check, check_apart, check_array, give_shape, line_of,
-    make_model, python_lives, release, retain,
+    CLOSED, MODEL, STREAM, Model, check, check_apart, check_array, give_shape, is_too_much,
+    line_of, make_model, python_lives, release, retain,
 )
 from rnncore.engine.program cimport Program, lay_out
 
@@ -46,8 +46,8 @@ cdef rnn_status _count(const Model *model, size_t batch, size_t *bytes) noexcept
         return RNN_ERROR_MODEL
     if batch < 1:
         return RNN_ERROR_VALUE
-    # A row takes no more than the only row of a stream; what is beyond 2^62 no one has.
-    if <double> batch * lay_out(model.form, 1, NULL, &chain) > 4.6e18:
+    # A row takes no more than the only row of a stream.
+    if is_too_much(<double> batch * lay_out(model.form, 1, NULL, &chain)):
         return RNN_ERROR_MEMORY
     bytes[0] = head + lay_out(model.form, batch, NULL, &chain)
     return RNN_OK
