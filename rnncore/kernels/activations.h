@@ -63,14 +63,14 @@ ALWAYS_INLINE vec FN(absolute)(vec x) { return (vec)((mask)x & ~(mask)FN(fill)((
 ALWAYS_INLINE vec FN(sigmoid)(vec x)
 {
     vec s, q, a = -FN(absolute)(x);
-    FN(exponential)(FN(select)(a < SIGMOID_MIN, FN(fill)(SIGMOID_MIN), a), &s, &q);
+    FN(exponential)(FN(at_least)(FN(fill)(SIGMOID_MIN), a), &s, &q);
     return FN(select)(x < 0, FMA(q, s, s), FN(fill)(1)) / FMA(q, s, ONE + s);
 }
 
 ALWAYS_INLINE vec FN(tanh)(vec x)
 {
     vec s, q, a = FN(absolute)(x) * -2;
-    FN(exponential)(FN(select)(a < TANH_MIN, FN(fill)(TANH_MIN), a), &s, &q);
+    FN(exponential)(FN(at_least)(FN(fill)(TANH_MIN), a), &s, &q);
     const vec size = FMA(-q, s, ONE - s) / FMA(q, s, ONE + s);
     return (vec)((mask)size | ((mask)x & (mask)FN(fill)((real)-0.)));   /* with the sign of x */
 }

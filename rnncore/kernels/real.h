@@ -70,6 +70,23 @@ ALWAYS_INLINE vec FN(select)(mask where, vec a, vec b)
     return (vec)((where & (mask)a) | (~where & (mask)b));
 }
 
+/* The larger of both, or a where it is NaN: one instruction where a comparison and a choice
+ * would be on the way of every activation. */
+ALWAYS_INLINE vec FN(at_least)(vec least, vec a)
+{
+#if RNN_BYTES == 64 && RNN_BITS == 32
+    return (vec)_mm512_max_ps((__m512)least, (__m512)a);
+#elif RNN_BYTES == 64
+    return (vec)_mm512_max_pd((__m512d)least, (__m512d)a);
+#elif RNN_BYTES == 32 && RNN_BITS == 32
+    return (vec)_mm256_max_ps((__m256)least, (__m256)a);
+#elif RNN_BYTES == 32
+    return (vec)_mm256_max_pd((__m256d)least, (__m256d)a);
+#else
+    return FN(select)(a < least, least, a);
+#endif
+}
+
 /* Correctly rounded on every instruction set. */
 ALWAYS_INLINE vec FN(sqrt)(vec x)
 {
