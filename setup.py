@@ -3,10 +3,11 @@
 Every Cython module is an extension of its own, and one of them, `plan`, is linked with the C
 kernels. The environment can ask for
 
-    RNNCORE_SANITIZE=1   the address and undefined-behaviour sanitizers
-    RNNCORE_DEBUG=1      bounds checks in the Cython modules
+    RNNCORE_SANITIZE=1        the address and undefined-behaviour sanitizers
+    RNNCORE_SANITIZE=thread   the thread sanitizer
+    RNNCORE_DEBUG=1           bounds checks in the Cython modules
 
-Both need a tree of their own, or `build_ext --force`: flags are no reason to compile anew.
+All need a tree of their own, or `build_ext --force`: flags are no reason to compile anew.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SANITIZE = bool(os.environ.get("RNNCORE_SANITIZE"))
+SANITIZE = {"1": "address,undefined", "thread": "thread"}.get(
+    os.environ.get("RNNCORE_SANITIZE", ""))
 DEBUG = bool(os.environ.get("RNNCORE_DEBUG"))
 
 # A fused multiply-add is always written out: the compiler must not make any of its own, or
@@ -28,9 +30,9 @@ FLAGS = ["-std=c11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off
          "-fvisibility=hidden", "-pthread"]
 LINK = ["-pthread"]
 if SANITIZE:
-    FLAGS += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined",
               "-fno-omit-frame-pointer", "-g"]
-    LINK += ["-fsanitize=address,undefined"]
+    LINK += [f"-fsanitize={SANITIZE}"]
 else:
     FLAGS += ["-g0"]
     LINK += ["-Wl,-s"] if sys.platform == "linux" else []  # no symbols: half the wheel
@@ -43,9 +45,10 @@ def extension(pyx: Path) -> Extension:
     return Extension(
         ".".join(pyx.with_suffix("").parts),
         [str(pyx), *linked],
-        depends=kernels if linked else ["rnncore/kernels/kernels.h"],
+        depends=kernels if linked else ["rnncore/kernels/kernels.h",
+                                        "rnncore/include/rnncore.h"],
         # Only the kernels calculate: in a loop that calls them -O3 gains nothing but bytes.
-        include_dirs=[numpy.get_include()],
+        include_dirs=[numpy.get_include(), "rnncore/include"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=[*FLAGS, "-O3" if linked else "-O2"],
         extra_link_args=LINK,

@@ -7,6 +7,7 @@ they are first used.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnncore.constraints import IndRNNBound, Orthogonal, OrthogonalPenalty, SpectralRadius
@@ -38,8 +39,8 @@ __all__ = ["GRU", "LSTM", "RNN", "SGD", "UGRNN", "Adam", "AdamW", "ClipStep", "C
            "Embedding", "HalveOnWorse", "History", "IdentityRNN", "IndRNN", "IndRNNBound",
            "IntersectionRNN", "Last", "Linear", "MinGRU", "Model", "Omega", "Orthogonal",
            "OrthogonalPenalty", "Parameters", "RMSprop", "Schedule", "SpectralRadius",
-           "StepDecay", "WarmUp", "analysis", "clip_norm", "clip_value", "get_num_threads",
-           "init", "load", "num_threads", "set_num_threads", "show_config",
+           "StepDecay", "WarmUp", "analysis", "clip_norm", "clip_value", "get_include",
+           "get_num_threads", "init", "load", "num_threads", "set_num_threads", "show_config",
            "suggest_threshold", "sweep_threshold", "tasks"]
 
 __version__ = "0.1.0"
@@ -53,6 +54,17 @@ def __getattr__(name: str) -> Any:
     if name in ("analysis", "init", "tasks"):
         return importlib.import_module(f"rnncore.{name}")
     raise AttributeError(f"module 'rnncore' has no attribute {name!r}")
+
+
+def get_include() -> str:
+    """The folder of rnncore.h, for compilers of programs that call rnncore from C or Cython.
+
+    Examples
+    --------
+    >>> (Path(get_include()) / "rnncore.h").exists()
+    True
+    """
+    return str(Path(__file__).parent / "include")
 
 
 def show_config() -> dict[str, Any]:

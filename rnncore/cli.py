@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -88,9 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
     _add_sample(commands.add_parser("sample", help="print text made up by a trained model"))
     add_report(commands.add_parser("report", help="write a page about a training"))
-    info = commands.add_parser("info", help="print the version and what this machine offers")
-    info.set_defaults(run=_info)
+    _add_info(commands.add_parser("info", help="print what this machine offers"))
     return parser
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print what is used here, or where a C compiler finds rnncore.h."
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--cflags", action="store_true", help="the compiler's flags alone")
+    only.add_argument("--pkgconfigdir", action="store_true", help="the folder of rnncore.pc")
+    parser.set_defaults(run=_info)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -264,6 +272,10 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
+    if options.cflags or options.pkgconfigdir:
+        folder = rnncore.get_include()
+        _say(f"-I{shlex.quote(folder)}" if options.cflags else folder)
+        return 0
     for name, value in rnncore.show_config().items():
         _say(f"{name}: {', '.join(value) if isinstance(value, (list, tuple)) else value}")
     return 0

@@ -109,7 +109,7 @@ def load(path: Path, loss: str | LossFunction | Loss | None = None) -> Model:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a valid safetensors file: {error}") from None
     try:
-        model = _build(saved, loss)
+        model = _build(saved, loss, tensors)
         model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError) as error:
         message = error.args[0] if error.args else error
@@ -130,15 +130,24 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {name: value for name, value in _metadata(path).items() if name != _KEY}
 
 
-def _build(saved: Mapping[str, Any], loss: str | LossFunction | Loss | None) -> Model:
+def _build(saved: Mapping[str, Any], loss: str | LossFunction | Loss | None,
+           tensors: Mapping[str, Any]) -> Model:
+    """Make the model, not much larger than its tensors, whatever the architecture says."""
     from rnncore.layers import build
     from rnncore.model import Model
+    from rnncore.parameters import at_most
 
     if loss is None and saved["loss"] == "custom":
         raise ValueError("its loss is a callable, expected it as load(path, loss=...)")
-    layers = [build(config) for config in saved["layers"]]
-    return Model(layers, saved["loss"] if loss is None else loss,
-                 reduction=saved["reduction"], batch_first=saved["batch_first"])
+    for config in saved["layers"]:
+        if config.get("num_layers", 1) > len(tensors):
+            raise ValueError(f"num_layers is {config['num_layers']}, expected no more than its "
+                             f"{len(tensors)} tensors")
+    # A million more do no harm: what lacks a tensor is to be told which.
+    with at_most(sum(tensor.size for tensor in tensors.values()) + 1_000_000):
+        layers = [build(config) for config in saved["layers"]]
+        return Model(layers, saved["loss"] if loss is None else loss,
+                     reduction=saved["reduction"], batch_first=saved["batch_first"])
 
 
 def _architecture(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ of the packed copies of the weights that the engine keeps.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,29 @@ import numpy.typing as npt
 from rnncore.interrupts import uninterrupted
 
 Array = npt.NDArray[Any]
+
+
+# How many parameters may be made: what a file claims is not to fill the memory.
+_most: contextvars.ContextVar[float] = contextvars.ContextVar(
+    "rnncore_most_parameters", default=math.inf)
+
+
+@contextlib.contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Refuse to make more than `size` parameters at once, within a `with` block.
+
+    Examples
+    --------
+    >>> with at_most(5):
+    ...     Parameters({"weight": (2, 3)}, np.float32)
+    Traceback (most recent call last):
+    ValueError: 6 parameters are wanted, expected at most 5
+    """
+    token = _most.set(size)
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 class _Storage:
@@ -68,6 +92,8 @@ class Parameters:
         for name, shape in self.shapes.items():
             self._slices[name] = slice(size, size + math.prod(shape))
             size += math.prod(shape)
+        if size > _most.get():
+            raise ValueError(f"{size} parameters are wanted, expected at most {_most.get()}")
         self.size = size
         self._joined = False
         self._attach(_Storage(size, self.dtype), 0)

@@ -23,8 +23,10 @@ HOUSE = ROOT / "rnncore"
 PYTHON = sorted(HOUSE.rglob("*.py"))
 CYTHON = sorted(HOUSE.rglob("*.pyx")) + sorted(HOUSE.rglob("*.pxd"))
 KERNELS = sorted((HOUSE / "kernels").rglob("*.[ch]"))
+HEADERS = sorted((HOUSE / "include").glob("*.h"))
 STUBS = sorted(HOUSE.rglob("*.pyi"))
-SOURCES = PYTHON + CYTHON + KERNELS + STUBS + [ROOT / "setup.py", ROOT / "pyproject.toml"]
+SOURCES = [*PYTHON, *CYTHON, *KERNELS, *HEADERS, *STUBS, ROOT / "setup.py",
+           ROOT / "pyproject.toml"]
 
 MAX_FILE, MAX_FUNCTION = 300, 40  # lines, the latter without a docstring
 
@@ -75,7 +77,7 @@ def test_nothing_generated_is_committed():
 # ---- Sizes ----
 
 
-@pytest.mark.parametrize("path", PYTHON + CYTHON + KERNELS, ids=name)
+@pytest.mark.parametrize("path", PYTHON + CYTHON + KERNELS + HEADERS, ids=name)
 def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE
 
@@ -119,7 +121,7 @@ def c_functions(path: Path) -> Iterator[tuple[str, int]]:
             start = None
 
 
-@pytest.mark.parametrize("path", PYTHON + CYTHON + KERNELS, ids=name)
+@pytest.mark.parametrize("path", PYTHON + CYTHON + KERNELS + HEADERS, ids=name)
 def test_functions_are_short(path):
     functions = {".py": python_functions, ".pyx": cython_functions, ".pxd": cython_functions,
                  ".c": c_functions, ".h": c_functions}[path.suffix]

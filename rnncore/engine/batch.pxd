@@ -1,3 +1,5 @@
+from libc.stdint cimport int64_t
+
 from rnncore.engine.types cimport Batch
 
 
@@ -8,6 +10,8 @@ cdef struct View:
 
 cdef View view_of(array, Py_ssize_t itemsize) except *
 cdef const void *address_of(array, Py_ssize_t itemsize) except? NULL
+
+cdef void arrange(Batch *batch, const int64_t *lengths) noexcept nogil
 
 cdef class Sequences:
     cdef Batch batch

@@ -8,6 +8,7 @@ image, reversed inside each row's length.
 import numpy
 
 cimport numpy as cnp
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -42,6 +43,31 @@ cdef const void *address_of(array, Py_ssize_t itemsize) except? NULL:
     return cnp.PyArray_DATA(given) if cnp.PyArray_SIZE(given) > 0 else NULL
 
 
+cdef void arrange(Batch *batch, const int64_t *lengths) noexcept nogil:
+    """Sort the rows by falling length, stably, and find out which live at each step. `lengths`
+    (B), each from 0 to T; NULL: all T. The arrays that `batch` points to are filled."""
+    cdef Py_ssize_t *live = <Py_ssize_t *> batch.live
+    cdef Py_ssize_t *offset = <Py_ssize_t *> batch.offset
+    cdef Py_ssize_t *length = <Py_ssize_t *> batch.length
+    cdef Py_ssize_t *place = <Py_ssize_t *> batch.place
+    cdef Py_ssize_t t, row, count, longer = 0
+    memset(offset, 0, (batch.steps + 1) * sizeof(Py_ssize_t))
+    for row in range(batch.size):
+        offset[lengths[row] if lengths != NULL else batch.steps] += 1
+    for t in range(batch.steps, -1, -1):  # of each length the place of its first row
+        count, offset[t] = offset[t], longer
+        longer += count
+        if t > 0:
+            live[t - 1] = longer
+    for row in range(batch.size):
+        t = lengths[row] if lengths != NULL else batch.steps
+        place[offset[t]], length[offset[t]] = row, t
+        offset[t] += 1
+    offset[0] = 0
+    for t in range(batch.steps):
+        offset[t + 1] = offset[t] + live[t]
+
+
 cdef class Sequences:
     """T steps of B rows, of which row b has lengths[b]; `past` initial states in front.
 
@@ -50,34 +76,22 @@ cdef class Sequences:
 
     def __cinit__(self, Py_ssize_t steps, Py_ssize_t size, lengths, Py_ssize_t past,
                   int threads):
-        cdef Py_ssize_t t, row, alive = size
-        cdef Py_ssize_t[::1] given, order
+        cdef int64_t[::1] given
+        cdef const int64_t *each = NULL
         self._memory = <Py_ssize_t *> malloc((2 * steps + 1 + 2 * size) * sizeof(Py_ssize_t))
         if self._memory == NULL:
             raise MemoryError()
-        cdef Py_ssize_t *live = self._memory
-        cdef Py_ssize_t *offset = live + steps
-        cdef Py_ssize_t *length = offset + steps + 1
-        cdef Py_ssize_t *place = length + size
-        if lengths is not None:
-            given = lengths.astype(numpy.intp)
-            order = numpy.argsort(-lengths, kind="stable").astype(numpy.intp)
-        self.full = True
-        for row in range(size):
-            place[row] = row if lengths is None else order[row]
-            length[row] = steps if lengths is None else given[place[row]]
-            self.full = self.full and length[row] == steps
-        offset[0] = 0
-        for t in range(steps):
-            while alive > 0 and length[alive - 1] <= t:
-                alive -= 1
-            live[t] = alive
-            offset[t + 1] = offset[t] + alive
-        self.rows = offset[steps]
         self.batch.steps, self.batch.size, self.batch.past = steps, size, past
-        self.batch.live, self.batch.offset = live, offset
-        self.batch.length, self.batch.place = length, place
-        self.batch.origin, self.batch.begun = 0, 0
+        self.batch.live, self.batch.offset = self._memory, self._memory + steps
+        self.batch.length = self.batch.offset + steps + 1
+        self.batch.place = self.batch.length + size
+        self.batch.origin, self.batch.begun, self.batch.interruptible = 0, 0, True
+        if lengths is not None and size > 0:
+            given = lengths.astype(numpy.int64)
+            each = &given[0]
+        arrange(&self.batch, each)
+        self.rows = self.batch.offset[steps]
+        self.full = self.rows == steps * size
         self.batch.threads, self.batch.companions = threads, 1
         if threads > 1:
             self.batch.companions = min(threads, processors())

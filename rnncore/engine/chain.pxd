@@ -10,7 +10,7 @@ cdef struct Stage:
     Py_ssize_t now            # the slot of the next step
     bint residual
     bint copies               # whether a stage comes after it
-    Memory *memory            # (n_layers)
+    Memory *memory            # (n_layers) NULL before the chain is laid out
     Operation **first         # (slots)
     Block *outputs            # (slots)
 
@@ -29,7 +29,13 @@ cdef int stream_step(Chain *chain, const void *x, void *y) noexcept nogil
 cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps) noexcept nogil
 cdef Step step_of(const Stage *stage, Py_ssize_t index, Py_ssize_t size,
                   Py_ssize_t slot) noexcept nogil
-cdef void *past_row(const Stage *stage, Py_ssize_t index, int letter, Py_ssize_t size,
-                    Py_ssize_t back, Py_ssize_t row) noexcept nogil
-cdef void put_row(const Stage *stage, Py_ssize_t index, int letter, Py_ssize_t size,
-                  Py_ssize_t back, Py_ssize_t row, const void *value) noexcept nogil
+cdef int letters(const Stage *stage) noexcept nogil
+cdef Py_ssize_t state_size(const Chain *chain, Py_ssize_t i) noexcept nogil
+cdef void get_states(const Chain *chain, Py_ssize_t i, int letter,
+                     void *values) noexcept nogil
+cdef void put_states(const Chain *chain, Py_ssize_t i, int letter,
+                     const void *values) noexcept nogil
+cdef void clear_rows(const Chain *chain, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+cdef void copy_row(const Chain *to, Py_ssize_t to_row, const Chain *chain,
+                   Py_ssize_t row) noexcept nogil
+cdef bint same_form(const Chain *a, const Chain *b) noexcept nogil

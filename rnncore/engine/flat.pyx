@@ -1,8 +1,8 @@
 """A model's flat arrays: their norm and their largest element, and clipping by either."""
 
-import math
-
 import numpy
+
+from libc.math cimport frexp, isfinite, ldexp, sqrt
 
 from rnncore.engine.plan cimport kernels_of
 from rnncore.engine.types cimport rnn_kernels
@@ -39,6 +39,21 @@ cdef Flat _open(array, bint writable) except *:
     return flat
 
 
+cdef double norm_of(const rnn_kernels *kernels, Py_ssize_t n, const void *x) noexcept nogil:
+    """The Euclidean norm of x (n), accumulated in float64."""
+    cdef double squares = kernels.sum_squares(n, x, 1), most, factor
+    cdef int exponent
+    if 1e-280 < squares < 1e300 or kernels.itemsize == 4:
+        return sqrt(squares)
+    most = kernels.largest(n, x)
+    if most == 0 or not isfinite(most):
+        return sqrt(squares)
+    # A power of two: exact. At most 2^1023, which brings the least denormal to 2^-51.
+    frexp(most, &exponent)
+    factor = ldexp(1, min(-exponent, 1023))
+    return sqrt(kernels.sum_squares(n, x, factor)) / factor
+
+
 def global_norm(array):
     """The Euclidean norm of a flat array (n,), accumulated in float64.
 
@@ -51,20 +66,10 @@ def global_norm(array):
         If `array` is not a flat contiguous float32 or float64 array.
     """
     cdef Flat flat = _open(array, False)
-    cdef double squares, most, factor = 1
+    cdef double norm
     with nogil:
-        squares = flat.kernels.sum_squares(flat.n, flat.data, factor)
-    if 1e-280 < squares < 1e300 or flat.kernels.itemsize == 4:
-        return math.sqrt(squares)
-    with nogil:
-        most = flat.kernels.largest(flat.n, flat.data)
-    if most == 0 or not math.isfinite(most):
-        return math.sqrt(squares)
-    # A power of two: exact. At most 2^1023, which brings the least denormal to 2^-51.
-    factor = math.ldexp(1.0, min(-math.frexp(most)[1], 1023))
-    with nogil:
-        squares = flat.kernels.sum_squares(flat.n, flat.data, factor)
-    return math.sqrt(squares) / factor
+        norm = norm_of(flat.kernels, flat.n, flat.data)
+    return norm
 
 
 def largest(array):

@@ -13,6 +13,7 @@ from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 cdef enum:
     ROWS = 48              # of a rectangle
     BYTES = 1 << 14        # of its Z, which stays in the first level cache beside its weights
+    WEIGHTS = 52 << 10     # bytes of weights, most of which stay there until the next step
 
 
 cdef inline void _copy(const Copy *copy) noexcept nogil:
@@ -155,26 +156,37 @@ cdef void _add_rectangle(const Step *step, int stage, const Span *span,
                                  step.memory.z, layer.ldz)
 
 
+cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogil:
+    """How many panels a rectangle of so many rows has; BLAS products are of all. Where not all
+    weights of a layer stay in the first level cache but half of them do, rectangles are pairs
+    of panels, which have just enough sums under way."""
+    cdef Py_ssize_t vector = layer.lanes * layer.itemsize
+    cdef Py_ssize_t wide = max(BYTES // (rows * layer.blocks * vector), 1)
+    cdef Py_ssize_t fit = WEIGHTS // (vector * (
+        layer.x.shape.count * layer.inputs
+        + layer.h[0].shape.count * layer.n_taps * layer.hidden))
+    if fit < layer.panels <= 2 * fit:
+        wide = min(wide, 2)
+    return layer.panels if layer.blas != NULL else min(wide, layer.panels)
+
+
 cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
-    """List one step of a layer. A single row wants as many weights in flight as there are, so
-    it is one rectangle unless it is very wide; BLAS products are of all rows and panels."""
+    """List one step of a layer. A step begins with the panels that the step before ended with,
+    whose weights are still in the first level cache."""
     cdef const Layer *layer = step.layer
-    cdef Py_ssize_t high = max(min(step.size, ROWS), 1), wide
+    cdef Py_ssize_t high = max(min(step.size, ROWS), 1) if layer.blas == NULL else step.size
+    cdef Py_ssize_t wide = _width(layer, high), i
+    cdef Py_ssize_t count = (layer.panels + wide - 1) // wide
     cdef Span span
     cdef int stage
-    wide = BYTES // (high * layer.blocks * layer.lanes * layer.itemsize)
-    wide = min(max(wide, 1), layer.panels)
-    if layer.blas != NULL:
-        high, wide = step.size, layer.panels
     for stage in range(layer.cell.n_stages):
-        span.panel = 0
-        while span.panel < layer.panels:
+        for i in range(count):
+            span.panel = (count - 1 - i if step.slot % 2 else i) * wide
             span.panels, span.row = min(wide, layer.panels - span.panel), 0
             while span.row < step.size:
                 span.rows = min(high, step.size - span.row)
                 _add_rectangle(step, stage, &span, listing)
                 span.row += span.rows
-            span.panel += span.panels
 
 
 cdef void add_output(const Step *step, Block output, Block target, bint add_input,

@@ -7,7 +7,7 @@ runs on the old one (a backward pass, a stream) keeps what it began with.
 import numpy
 
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, strcmp
+from libc.string cimport memcpy, memset, strcmp
 
 from rnncore.engine cimport blas
 from rnncore.engine.arena cimport Arena, aligned, padded, take
@@ -141,17 +141,37 @@ cdef void _carve(Layer *layer, Arena *arena) noexcept:
     layer.zeros = take(arena, max(layer.ldh, layer.ldx) * layer.itemsize)
 
 
-cdef void _pack_matrix(Layer *layer, Matrix *matrix, const void *weight) noexcept:
-    cdef Py_ssize_t step = matrix.shape.count * layer.lanes
+cdef void _pack_matrix(Layer *layer, Matrix *matrix, const void *weight) noexcept nogil:
+    cdef Py_ssize_t step = matrix.shape.count * layer.lanes, inner = matrix.shape.depth
     if layer.blas != NULL:
+        memset(matrix.dense, 0, inner * layer.ldz * layer.itemsize)
         layer.kernels.to_panels(
             &matrix.shape, weight,
             <char *> matrix.dense + matrix.first * layer.lanes * layer.itemsize,
             layer.blocks * layer.lanes, layer.ldz)
         return
-    layer.kernels.to_panels(&matrix.shape, weight, matrix.forward, matrix.shape.depth * step,
-                            step)
+    memset(matrix.forward, 0, layer.panels * inner * step * layer.itemsize)
+    layer.kernels.to_panels(&matrix.shape, weight, matrix.forward, inner * step, step)
     layer.kernels.transpose(&matrix.shape, weight, matrix.backward)
+
+
+cdef void pack_layer(Layer *layer, const Arrays *weights) noexcept nogil:
+    """Pack the weights of a layer; to be done anew only by who has its plan alone."""
+    cdef Py_ssize_t tap, width = layer.blocks * layer.lanes, item = layer.itemsize
+    _pack_matrix(layer, &layer.x, weights.weight_x)
+    if layer.cell.fed:
+        for tap in range(layer.n_taps):
+            _pack_matrix(layer, &layer.h[tap], weights.weight_h[tap])
+    if layer.cell.n_stages > 1:
+        _pack_matrix(layer, &layer.reset, weights.weight_h[0])
+    memset(layer.bias, 0, layer.ldz * item)
+    if weights.bias_x != NULL:
+        layer.kernels.to_panels(&layer.bias_x, weights.bias_x, layer.bias, width, 0)
+    if weights.bias_h != NULL:
+        layer.kernels.to_panels(&layer.bias_h, weights.bias_h, layer.bias, width, 0)
+    for tap in range(layer.cell.n_units):
+        memcpy(<char *> layer.unit + tap * layer.ldh * item,
+               <char *> weights.unit + tap * layer.hidden * item, layer.hidden * item)
 
 
 cdef class Plan:
@@ -163,9 +183,11 @@ cdef class Plan:
     weights : list of tuple
         For each layer and direction (weight_ih, (weight_hh, one per tap), bias_ih, bias_hh,
         per-unit weights), None where there is none; contiguous arrays of the spec's dtype.
+    memory : array of bytes, optional
+        Where to pack them: zeros, as many as the `bytes` of another plan of this spec.
     """
 
-    def __cinit__(self, spec, list weights):
+    def __cinit__(self, spec, list weights, memory=None):
         cdef const rnn_kernels *kernels
         cdef Arena arena
         cdef Arrays arrays
@@ -184,12 +206,13 @@ cdef class Plan:
         arena.base, arena.used = NULL, 0
         for i in range(count):
             _carve(&self.layers[i], &arena)
-        self._memory = numpy.zeros(arena.used + 64, numpy.uint8)
+        self.bytes = arena.used + 64
+        self._memory = numpy.zeros(self.bytes, numpy.uint8) if memory is None else memory
         arena.base, arena.used = aligned(self._memory), 0
         for i in range(count):
             _carve(&self.layers[i], &arena)
             fill_arrays(&arrays, weights[i], spec.itemsize)
-            self._pack(&self.layers[i], &arrays)
+            pack_layer(&self.layers[i], &arrays)
 
     def __dealloc__(self):
         free(self.layers)
@@ -222,19 +245,3 @@ cdef class Plan:
                                         layer.cell.stage[1].count, spec.h_order)
         layer.bias_x = _matrix(layer, 1, 0, layer.blocks, spec.x_order)
         layer.bias_h = _matrix(layer, 1, 0, layer.blocks, spec.h_order)
-
-    cdef void _pack(self, Layer *layer, Arrays *weights) except *:
-        cdef Py_ssize_t tap, width = layer.blocks * layer.lanes, item = layer.itemsize
-        _pack_matrix(layer, &layer.x, weights.weight_x)
-        if layer.cell.fed:
-            for tap in range(layer.n_taps):
-                _pack_matrix(layer, &layer.h[tap], weights.weight_h[tap])
-        if layer.cell.n_stages > 1:
-            _pack_matrix(layer, &layer.reset, weights.weight_h[0])
-        if weights.bias_x != NULL:
-            layer.kernels.to_panels(&layer.bias_x, weights.bias_x, layer.bias, width, 0)
-        if weights.bias_h != NULL:
-            layer.kernels.to_panels(&layer.bias_h, weights.bias_h, layer.bias, width, 0)
-        for tap in range(layer.cell.n_units):
-            memcpy(<char *> layer.unit + tap * layer.ldh * item,
-                   <char *> weights.unit + tap * layer.hidden * item, layer.hidden * item)

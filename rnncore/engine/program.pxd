@@ -1,5 +1,9 @@
-from rnncore.engine.chain cimport Chain
+from rnncore.engine.chain cimport Chain, Stage
 
+
+cdef void form_chain(Chain *chain, list plans, table, Stage *stages) except *
+cdef Py_ssize_t lay_out(const Chain *form, Py_ssize_t size, char *base,
+                        Chain *chain) noexcept nogil
 
 cdef class Program:
     cdef Chain chain
@@ -8,7 +12,3 @@ cdef class Program:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t work
     cdef object _memory
-    cdef void _ends(self) except *
-    cdef void _allocate(self) except *
-    cdef void _move(self, Py_ssize_t i, state, bint put, Py_ssize_t begin,
-                    Py_ssize_t end) except *

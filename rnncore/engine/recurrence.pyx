@@ -145,8 +145,9 @@ cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) excep
             rows += batch.live[s.last]
             s.last += 1
         layer.kernels.run_parts(_forward_part, &s, parts)
-        with gil:
-            PyErr_CheckSignals()
+        if batch.interruptible:
+            with gil:
+                PyErr_CheckSignals()
     return 0
 
 
@@ -253,8 +254,9 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
     while s.first > -batch.past:
         s.last, s.first = s.first, max(s.first - stride, -batch.past)
         layer.kernels.run_parts(_backward_part, &s, parts)
-        with gil:
-            PyErr_CheckSignals()
+        if batch.interruptible:
+            with gil:
+                PyErr_CheckSignals()
     if tape.flow.remedies != NULL:
         finish_flow(layer, batch, &tape.flow)
     return 0

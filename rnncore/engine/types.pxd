@@ -176,6 +176,7 @@ cdef struct Batch:
     Py_ssize_t begun          # steps of the whole batch before this run
     int threads               # how many may work on it
     int companions            # how many of them may wait for one another
+    bint interruptible        # whether Ctrl-C ends a pass: to look for it takes the GIL
 
 
 # What is done about a gradient on its way back through time; see flow.pyx.

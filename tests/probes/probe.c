@@ -1,0 +1,252 @@
+/* probe.c - an extension in C on rnncore.h: what its loops allocate, and many streams at once. */
+#define _GNU_SOURCE
+#include <Python.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <rnncore.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const rnncore_api *rnn;
+enum { WIDE = 512 };                                    /* bytes of x and of y of one step */
+
+/* What the calling thread has allocated; 0 where allocations.c is not loaded. */
+static long allocated(void)
+{
+    long (*count)(void) = (long (*)(void))dlsym(RTLD_DEFAULT, "allocations");
+    return count ? count() : 0;
+}
+
+static PyObject *refused(rnn_status status)
+{
+    PyErr_SetString(PyExc_ValueError, rnn->status_string(status));
+    return NULL;
+}
+
+/* steps(model, count): the allocations of so many steps of a stream, of blocks of steps, and of
+ * resets and copies among them. Two system calls, getppid, stand around them. */
+static PyObject *steps(PyObject *module, PyObject *args)
+{
+    double x[WIDE / 8] = {0.5, -1}, y[WIDE / 8], many_x[WIDE], many_y[WIDE];
+    PyObject *object;
+    rnn_model *model;
+    rnn_stream *stream, *other;
+    rnn_shape shape = {0};
+    rnn_status status = RNN_OK;
+    Py_ssize_t count;
+    long before;
+    (void)module;
+    memset(many_x, 0, sizeof many_x);
+    if (!PyArg_ParseTuple(args, "On", &object, &count))
+        return NULL;
+    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
+        return refused(status);
+    shape.struct_size = sizeof shape;
+    rnn->model_shape(model, &shape);
+    if (shape.symbols)
+        memset(x, 0, sizeof x);
+    rnn->stream_create(model, 1, NULL, 0, &stream);
+    rnn->stream_create(model, 1, NULL, 0, &other);
+    Py_BEGIN_ALLOW_THREADS
+    before = allocated();
+    getppid();
+    for (Py_ssize_t i = 0; i < count && !status; i++) {
+        status = rnn->stream_step(stream, x, shape.x_bytes, y, shape.y_bytes);
+        if (i % 1000 == 0 && !status) {
+            status = rnn->stream_run(stream, 8, many_x, 8 * shape.x_bytes, many_y,
+                                     8 * shape.y_bytes);
+            rnn->stream_copy(other, stream);
+            rnn->stream_copy_row(stream, 0, other, 0);
+            rnn->stream_reset_row(other, 0);
+            rnn->stream_reset(other);
+        }
+    }
+    getppid();
+    before = allocated() - before;
+    Py_END_ALLOW_THREADS
+    rnn->model_close(&model);
+    rnn->stream_close(&stream);
+    rnn->stream_close(&other);
+    return status ? refused(status) : PyLong_FromLong(before);
+}
+
+/* learning(model, count): the allocations of so many steps of training on 5 steps of 2 rows. */
+static PyObject *learning(PyObject *module, PyObject *args)
+{
+    double x[10 * WIDE / 8] = {1, 2, 3}, y[10 * WIDE / 8], norm;
+    const int64_t lengths[] = {5, 3};
+    PyObject *object;
+    rnn_model *model;
+    rnn_sequence *sequence;
+    rnn_shape shape = {0};
+    rnn_status status = RNN_OK;
+    Py_ssize_t count;
+    long before;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "On", &object, &count))
+        return NULL;
+    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
+        return refused(status);
+    shape.struct_size = sizeof shape;
+    rnn->model_shape(model, &shape);
+    if (shape.symbols)
+        memset(x, 0, sizeof x);
+    status = rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &sequence);
+    Py_BEGIN_ALLOW_THREADS
+    const size_t in = 10 * shape.x_bytes, out = (shape.per_step ? 10 : 2) * shape.y_bytes;
+    before = allocated();
+    getppid();
+    for (Py_ssize_t i = 0; i < count && !status; i++) {
+        const int64_t *some = i % 2 ? lengths : NULL;
+        if (!(status = rnn->sequence_infer(sequence, 5, some, x, in, y, out)) &&
+            !(status = rnn->sequence_forward(sequence, 5, some, x, in, y, out)) &&
+            !(status = rnn->sequence_backward(sequence, y, out, NULL, 0)) &&
+            !(status = rnn->sequence_clip_norm(sequence, 0.1, &norm)))
+            status = rnn->sequence_sgd(sequence, 1e-3, 0.9);
+    }
+    getppid();
+    before = allocated() - before;
+    Py_END_ALLOW_THREADS
+    rnn->model_close(&model);
+    rnn->sequence_close(&sequence);
+    return status ? refused(status) : PyLong_FromLong(before);
+}
+
+/* ---- A crowd of streams ---- */
+
+typedef struct {
+    rnn_stream **streams;
+    uint64_t *sums;                                     /* of the bits of all outputs */
+    long *rounds;                                       /* that a stream has had */
+    Py_ssize_t first, last;
+    size_t x_bytes, y_bytes;
+    long most;
+    double until;
+    rnn_status status;
+} share;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+/* One step of stream i, from an input that depends on both. */
+static rnn_status step(share *s, Py_ssize_t i)
+{
+    float x[WIDE / 4], y[WIDE / 4];
+    for (size_t k = 0; k < s->x_bytes / 4; k++)
+        x[k] = (float)((i * 7919 + s->rounds[i] * 104729 + k) % 1009) / 1009 - 0.5f;
+    rnn_status status = rnn->stream_step(s->streams[i], x, s->x_bytes, y, s->y_bytes);
+    for (size_t k = 0; k < s->y_bytes / 4; k++) {
+        uint32_t bits;
+        memcpy(&bits, y + k, 4);
+        s->sums[i] = (s->sums[i] ^ bits) * 1099511628211u;
+    }
+    s->rounds[i]++;
+    return status;
+}
+
+static void *work(void *given)
+{
+    share *s = given;
+    for (long round = 0; round < s->most && now() < s->until && !s->status; round++)
+        for (Py_ssize_t i = s->first; i < s->last && !s->status; i++)
+            s->status = step(s, i);
+    return NULL;
+}
+
+/* How many streams differ from those that run one after the other, on one thread. */
+static long differing(share *all, long *steps_done)
+{
+    long wrong = 0;
+    for (Py_ssize_t i = all->first; i < all->last; i++) {
+        const uint64_t sum = all->sums[i];
+        const long rounds = all->rounds[i];
+        *steps_done += rounds;
+        all->sums[i] = 0;
+        all->rounds[i] = 0;
+        all->status = rnn->stream_reset(all->streams[i]);
+        while (all->rounds[i] < rounds && !all->status)
+            all->status = step(all, i);
+        wrong += all->sums[i] != sum || all->status;
+    }
+    return wrong;
+}
+
+static long run_threads(share *all, int threads)
+{
+    pthread_t *ids = calloc(threads, sizeof *ids);
+    share *shares = calloc(threads, sizeof *shares);
+    long wrong = 0;
+    for (int i = 0; i < threads; i++) {
+        shares[i] = *all;
+        shares[i].first = all->last * i / threads;
+        shares[i].last = all->last * (i + 1) / threads;
+        if (pthread_create(&ids[i], NULL, work, &shares[i]))
+            abort();
+    }
+    for (int i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        wrong += shares[i].status != RNN_OK;
+    }
+    free(ids);
+    free(shares);
+    return wrong;
+}
+
+/* crowd(model, streams, threads, rounds, seconds): how many streams of a model, stepped by so
+ * many threads for so many rounds or seconds, differ from serial ones; and all steps. */
+static PyObject *crowd(PyObject *module, PyObject *args)
+{
+    PyObject *object;
+    rnn_model *model;
+    rnn_shape shape = {0};
+    rnn_status status;
+    share all = {0};
+    int threads;
+    double seconds;
+    long wrong, done = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Onild", &object, &all.last, &threads, &all.most, &seconds))
+        return NULL;
+    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
+        return refused(status);
+    shape.struct_size = sizeof shape;
+    rnn->model_shape(model, &shape);
+    all.x_bytes = shape.x_bytes, all.y_bytes = shape.y_bytes;
+    Py_BEGIN_ALLOW_THREADS
+    all.streams = calloc(all.last, sizeof *all.streams);
+    all.sums = calloc(all.last, sizeof *all.sums);
+    all.rounds = calloc(all.last, sizeof *all.rounds);
+    for (Py_ssize_t i = 0; i < all.last && !status; i++)
+        status = rnn->stream_create(model, 1, NULL, 0, &all.streams[i]);
+    rnn->model_close(&model);
+    all.until = now() + seconds;
+    wrong = run_threads(&all, threads);
+    wrong += differing(&all, &done);
+    for (Py_ssize_t i = 0; i < all.last; i++)
+        rnn->stream_close(&all.streams[i]);
+    free(all.streams);
+    free(all.sums);
+    free(all.rounds);
+    Py_END_ALLOW_THREADS
+    return status ? refused(status) : Py_BuildValue("ll", wrong, done);
+}
+
+static PyMethodDef methods[] = {
+    {"steps", steps, METH_VARARGS, ""},
+    {"learning", learning, METH_VARARGS, ""},
+    {"crowd", crowd, METH_VARARGS, ""},
+    {NULL, NULL, 0, NULL},
+};
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "probe", "", -1, methods, NULL, NULL, NULL, NULL,
+};
+PyMODINIT_FUNC PyInit_probe(void)
+{
+    rnn = rnncore_import();
+    return rnn ? PyModule_Create(&definition) : NULL;
+}
