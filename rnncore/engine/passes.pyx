@@ -123,12 +123,12 @@ cdef void _back(Network net, Room *room, Run run, const void *dy, void *dx) noex
     finals[0] = finals[1] = NULL
     arena.base, arena.used = net.scratch, 0
     carve_backward(run, &buffers, NULL, False, &arena)
+    memset(buffers.inputs, 0, run.plan.n_layers * sizeof(View))
+    if dx != NULL:
+        buffers.inputs[0] = _user(dx, batch.size, room.inputs)
     load_gradient(run, &buffers, _user(dy, batch.size, room.width))
     backward(run, &buffers, finals, room.starts, dx != NULL)
     gradients(run, room.grads)
-    if dx != NULL:
-        store(batch, net.item, buffers.below, room.ldx, _user(dx, batch.size, room.inputs),
-              room.inputs, False)
 
 
 cdef void _add_vectors(Network net, Room *room, const char *dy) noexcept nogil:
