@@ -92,6 +92,13 @@ def test_the_system_is_not_called(probe, tmp_path):
     assert [calls[a + 1:b] for a, b in zip(marks[::2], marks[1::2], strict=True)] == [[]] * 9
 
 
+def test_the_lock_of_python_is_not_taken(probe):
+    """Another thread has it all the time."""
+    for model in (rc.Model([rc.LSTM(2, 40), rc.Linear(40, 3)], seed=0),
+                  rc.Model([rc.Embedding(3, 4), rc.RNN(4, 5, form="pascanu", taps=(1, 2))])):
+        assert c_builds.load(probe).locked(model, 60)
+
+
 @pytest.mark.parametrize("kind", [rc.LSTM, rc.GRU])
 def test_cython_steps_have_the_bits_of_infer(cyprobe, kind):
     model, x = rc.Model([kind(2, 17), rc.Linear(17, 3)], seed=0), draw(100_000, 2)

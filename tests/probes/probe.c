@@ -113,6 +113,61 @@ static PyObject *learning(PyObject *module, PyObject *args)
     return status ? refused(status) : PyLong_FromLong(before);
 }
 
+/* ---- Beside Python's lock ---- */
+
+typedef struct {
+    rnn_stream *stream;
+    rnn_sequence *sequence;
+    rnn_shape shape;
+    rnn_status status;
+} pair;
+
+static void *run_pair(void *given)
+{
+    double x[10 * WIDE / 8] = {0}, y[10 * WIDE / 8], norm;
+    pair *p = given;
+    const size_t in = 10 * p->shape.x_bytes, out = 10 * p->shape.y_bytes;
+    p->status = rnn->stream_run(p->stream, 10, x, in, y, out);
+    if (!p->status && !(p->status = rnn->sequence_forward(p->sequence, 5, NULL, x, in, y, out)) &&
+        !(p->status = rnn->sequence_backward(p->sequence, y, out, NULL, 0)) &&
+        !(p->status = rnn->sequence_clip_norm(p->sequence, 1, &norm)) &&
+        !(p->status = rnn->sequence_sgd(p->sequence, 0.1, 0.9)))
+        p->status = rnn->sequence_infer(p->sequence, 5, NULL, x, in, y, out);
+    return NULL;
+}
+
+/* locked(model, seconds): step and learn on a thread that Python does not know, while this one
+ * keeps Python's lock; whether that was done in time. */
+static PyObject *locked(PyObject *module, PyObject *args)
+{
+    static pair p;                                      /* outlives a thread that hangs */
+    struct timespec until;
+    PyObject *object;
+    rnn_model *model;
+    pthread_t thread;
+    int seconds, late;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Oi", &object, &seconds))
+        return NULL;
+    if ((p.status = rnn->model_from_python(object, &model, NULL, 0)))
+        return refused(p.status);
+    p.shape.struct_size = sizeof p.shape;
+    rnn->model_shape(model, &p.shape);
+    rnn->stream_create(model, 1, NULL, 0, &p.stream);
+    rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &p.sequence);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    if (pthread_create(&thread, NULL, run_pair, &p))
+        return PyErr_NoMemory();
+    late = pthread_timedjoin_np(thread, NULL, &until);
+    if (late || p.status)
+        return late ? PyBool_FromLong(0) : refused(p.status);
+    rnn->model_close(&model);
+    rnn->stream_close(&p.stream);
+    rnn->sequence_close(&p.sequence);
+    return PyBool_FromLong(1);
+}
+
 /* ---- A crowd of streams ---- */
 
 typedef struct {
@@ -239,6 +294,7 @@ static PyObject *crowd(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"steps", steps, METH_VARARGS, ""},
     {"learning", learning, METH_VARARGS, ""},
+    {"locked", locked, METH_VARARGS, ""},
     {"crowd", crowd, METH_VARARGS, ""},
     {NULL, NULL, 0, NULL},
 };
