@@ -60,15 +60,21 @@ def test_steps_give_the_bits_of_infer(cell, isa, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("kind", [rc.LSTM, rc.GRU, rc.RNN])
-def test_a_history_of_100000_steps(kind, dtype):
-    model = rc.Model([kind(2, 9, dtype=dtype)], seed=0)
-    x, y = draw(100_000, 1, 2, dtype=dtype), np.empty((100_000, 1, 9), dtype)
-    stream = c.stream_of(c.model_of(model))
-    for t in range(0, len(x), 10):  # steps and blocks in turn
+@every_cell
+def test_a_history_of_100000_steps(cell, dtype):
+    """From Python and from C, steps and blocks in turn."""
+    model = rc.Model([getattr(rc, cell.kind)(5, 5, dtype=dtype, **cell.options)], seed=0)
+    x = draw(100_000, 1, 5, dtype=dtype)
+    y, z = np.empty((2, *x.shape), dtype)
+    stream, same = c.stream_of(c.model_of(model)), model.stream()
+    for t in range(0, len(x), 500):
         stream("step", x[t], y[t])
-        stream("run", 9, x[t + 1:t + 10], y[t + 1:t + 10])
-    same_bits(y, model.infer(x)[0])
+        same.step(x[t], out=z[t])
+        stream("run", 499, x[t + 1:t + 500], y[t + 1:t + 500])
+        same.run(x[t + 1:t + 500], out=z[t + 1:t + 500])
+    expected = model.infer(x)[0]
+    same_bits(y, expected, "from C")
+    same_bits(z, expected, "from Python")
 
 
 @pytest.mark.parametrize("size", [1, 4])

@@ -31,7 +31,7 @@ def run(*command, **options):
 def python(tmp_path_factory):
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
-    run(folder / "bin" / "pip", "install", "-q", WHEEL)
+    run(folder / "bin" / "pip", "install", "-q", WHEEL.resolve())
     return folder / "bin" / "python"
 
 
@@ -52,7 +52,8 @@ def test_a_project_is_built_and_runs(project, python, tmp_path):
 
 
 @needs_wheel
-def test_the_wheel_has_what_compilers_need(python):
-    folder = Path(run(python, "-m", "rnncore", "info", "--pkgconfigdir").strip())
+def test_the_wheel_has_what_compilers_need(python, tmp_path):
+    printed = run(python, "-m", "rnncore", "info", "--pkgconfigdir", cwd=tmp_path)
+    folder = Path(printed.strip())
     assert sorted(path.name for path in folder.iterdir()) == ["rnncore.h", "rnncore.pc"]
     assert (folder.parent / "__init__.pxd").exists()

@@ -1,10 +1,9 @@
-/* probe.c - an extension in C on rnncore.h: what its loops allocate, and many streams at once. */
+/* probe.c - an extension in C on rnncore.h: what its loops allocate, and whether they wait. */
 #define _GNU_SOURCE
 #include <Python.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <rnncore.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,133 +112,65 @@ static PyObject *learning(PyObject *module, PyObject *args)
     return status ? refused(status) : PyLong_FromLong(before);
 }
 
-/* ---- A crowd of streams ---- */
+/* ---- Beside Python's lock ---- */
 
 typedef struct {
-    rnn_stream **streams;
-    uint64_t *sums;                                     /* of the bits of all outputs */
-    long *rounds;                                       /* that a stream has had */
-    Py_ssize_t first, last;
-    size_t x_bytes, y_bytes;
-    long most;
-    double until;
+    rnn_stream *stream;
+    rnn_sequence *sequence;
+    rnn_shape shape;
     rnn_status status;
-} share;
+} pair;
 
-static double now(void)
+static void *run_pair(void *given)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-/* One step of stream i, from an input that depends on both. */
-static rnn_status step(share *s, Py_ssize_t i)
-{
-    float x[WIDE / 4], y[WIDE / 4];
-    for (size_t k = 0; k < s->x_bytes / 4; k++)
-        x[k] = (float)((i * 7919 + s->rounds[i] * 104729 + k) % 1009) / 1009 - 0.5f;
-    rnn_status status = rnn->stream_step(s->streams[i], x, s->x_bytes, y, s->y_bytes);
-    for (size_t k = 0; k < s->y_bytes / 4; k++) {
-        uint32_t bits;
-        memcpy(&bits, y + k, 4);
-        s->sums[i] = (s->sums[i] ^ bits) * 1099511628211u;
-    }
-    s->rounds[i]++;
-    return status;
-}
-
-static void *work(void *given)
-{
-    share *s = given;
-    for (long round = 0; round < s->most && now() < s->until && !s->status; round++)
-        for (Py_ssize_t i = s->first; i < s->last && !s->status; i++)
-            s->status = step(s, i);
+    double x[10 * WIDE / 8] = {0}, y[10 * WIDE / 8], norm;
+    pair *p = given;
+    const size_t in = 10 * p->shape.x_bytes, out = 10 * p->shape.y_bytes;
+    p->status = rnn->stream_run(p->stream, 10, x, in, y, out);
+    if (!p->status && !(p->status = rnn->sequence_forward(p->sequence, 5, NULL, x, in, y, out)) &&
+        !(p->status = rnn->sequence_backward(p->sequence, y, out, NULL, 0)) &&
+        !(p->status = rnn->sequence_clip_norm(p->sequence, 1, &norm)) &&
+        !(p->status = rnn->sequence_sgd(p->sequence, 0.1, 0.9)))
+        p->status = rnn->sequence_infer(p->sequence, 5, NULL, x, in, y, out);
     return NULL;
 }
 
-/* How many streams differ from those that run one after the other, on one thread. */
-static long differing(share *all, long *steps_done)
+/* locked(model, seconds): step and learn on a thread that Python does not know, while this one
+ * keeps Python's lock; whether that was done in time. */
+static PyObject *locked(PyObject *module, PyObject *args)
 {
-    long wrong = 0;
-    for (Py_ssize_t i = all->first; i < all->last; i++) {
-        const uint64_t sum = all->sums[i];
-        const long rounds = all->rounds[i];
-        *steps_done += rounds;
-        all->sums[i] = 0;
-        all->rounds[i] = 0;
-        all->status = rnn->stream_reset(all->streams[i]);
-        while (all->rounds[i] < rounds && !all->status)
-            all->status = step(all, i);
-        wrong += all->sums[i] != sum || all->status;
-    }
-    return wrong;
-}
-
-static long run_threads(share *all, int threads)
-{
-    pthread_t *ids = calloc(threads, sizeof *ids);
-    share *shares = calloc(threads, sizeof *shares);
-    long wrong = 0;
-    for (int i = 0; i < threads; i++) {
-        shares[i] = *all;
-        shares[i].first = all->last * i / threads;
-        shares[i].last = all->last * (i + 1) / threads;
-        if (pthread_create(&ids[i], NULL, work, &shares[i]))
-            abort();
-    }
-    for (int i = 0; i < threads; i++) {
-        pthread_join(ids[i], NULL);
-        wrong += shares[i].status != RNN_OK;
-    }
-    free(ids);
-    free(shares);
-    return wrong;
-}
-
-/* crowd(model, streams, threads, rounds, seconds): how many streams of a model, stepped by so
- * many threads for so many rounds or seconds, differ from serial ones; and all steps. */
-static PyObject *crowd(PyObject *module, PyObject *args)
-{
+    static pair p;                                      /* outlives a thread that hangs */
+    struct timespec until;
     PyObject *object;
     rnn_model *model;
-    rnn_shape shape = {0};
-    rnn_status status;
-    share all = {0};
-    int threads;
-    double seconds;
-    long wrong, done = 0;
+    pthread_t thread;
+    int seconds, late;
     (void)module;
-    if (!PyArg_ParseTuple(args, "Onild", &object, &all.last, &threads, &all.most, &seconds))
+    if (!PyArg_ParseTuple(args, "Oi", &object, &seconds))
         return NULL;
-    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
-        return refused(status);
-    shape.struct_size = sizeof shape;
-    rnn->model_shape(model, &shape);
-    all.x_bytes = shape.x_bytes, all.y_bytes = shape.y_bytes;
-    Py_BEGIN_ALLOW_THREADS
-    all.streams = calloc(all.last, sizeof *all.streams);
-    all.sums = calloc(all.last, sizeof *all.sums);
-    all.rounds = calloc(all.last, sizeof *all.rounds);
-    for (Py_ssize_t i = 0; i < all.last && !status; i++)
-        status = rnn->stream_create(model, 1, NULL, 0, &all.streams[i]);
+    if ((p.status = rnn->model_from_python(object, &model, NULL, 0)))
+        return refused(p.status);
+    p.shape.struct_size = sizeof p.shape;
+    rnn->model_shape(model, &p.shape);
+    rnn->stream_create(model, 1, NULL, 0, &p.stream);
+    rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &p.sequence);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    if (pthread_create(&thread, NULL, run_pair, &p))
+        return PyErr_NoMemory();
+    late = pthread_timedjoin_np(thread, NULL, &until);
+    if (late || p.status)
+        return late ? PyBool_FromLong(0) : refused(p.status);
     rnn->model_close(&model);
-    all.until = now() + seconds;
-    wrong = run_threads(&all, threads);
-    wrong += differing(&all, &done);
-    for (Py_ssize_t i = 0; i < all.last; i++)
-        rnn->stream_close(&all.streams[i]);
-    free(all.streams);
-    free(all.sums);
-    free(all.rounds);
-    Py_END_ALLOW_THREADS
-    return status ? refused(status) : Py_BuildValue("ll", wrong, done);
+    rnn->stream_close(&p.stream);
+    rnn->sequence_close(&p.sequence);
+    return PyBool_FromLong(1);
 }
 
 static PyMethodDef methods[] = {
     {"steps", steps, METH_VARARGS, ""},
     {"learning", learning, METH_VARARGS, ""},
-    {"crowd", crowd, METH_VARARGS, ""},
+    {"locked", locked, METH_VARARGS, ""},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef definition = {
