@@ -15,7 +15,7 @@ from rnncore.analysis.spectra import Spectrum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKS = "osD^vPX"  # of the entries, beside their colours
+_MARKS = "osD^vPX*<>"  # ten, beside seven colours: 70 entries are told apart
 
 
 def plot_spectrum(spectra: Sequence[Spectrum], ax: Axes | None = None) -> Axes:
