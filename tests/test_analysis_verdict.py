@@ -198,5 +198,7 @@ def test_wrong_arguments_are_refused():
         diagnose(model, x[:, :7], y[:7])
     with pytest.raises(ValueError, match=r"x has shape \(24, 1\), expected a batch"):
         diagnose(model, x[:, 0], y[0])
-    with pytest.raises(ValueError, match="x is not finite"):
+    with pytest.raises(ValueError, match="loss is nan"):
         diagnose(model, x * np.float32(np.nan), y, reference=model)
+    with pytest.raises(ValueError, match="loss is (inf|nan)"):
+        diagnose(linear_model(1e3 * np.eye(H)), *sums(), reference=model)
