@@ -86,7 +86,7 @@ def test_a_way_that_the_error_does_not_take_is_unused():
     assert found.verdict == "unused"
     assert found.layers[0].kept == pytest.approx(0, abs=1e-6)
     assert found.layers[0].arrives == -np.inf
-    assert "the error has none there" in found.text
+    assert "the error has hardly any there" in found.text
     assert found.problem
 
 
@@ -151,6 +151,17 @@ def test_lengths_and_masks_move_the_last_step():
     assert again.dependence.loss == pytest.approx(0.01, rel=1e-4)
     assert again.dependence.long
     assert again.layers[0].arrives == pytest.approx(0, abs=1e-6)
+
+
+def test_an_lstm_has_a_verdict_whatever_the_lengths():
+    x, y = sums()
+    lengths = np.arange(B) % (T - 14) + 15
+    model = rc.Model([rc.LSTM(1, 4, seed=0), rc.Last(), rc.Linear(4, 1, seed=0)])
+    found = diagnose(model, x, y, lengths, lag=12, reference=unit_sum())
+    alone = [diagnose(model, x[:n, [b, b]], y[[b, b]], lag=12, reference=unit_sum()).layers[0]
+             for b, n in list(enumerate(lengths))[:8]]
+    assert found.layers[0].arrives == pytest.approx(np.median([a.arrives for a in alone]))
+    assert found.layers[0].kept == pytest.approx(np.median([a.kept for a in alone]), abs=1e-3)
 
 
 def test_without_an_error_the_factors_speak():

@@ -201,11 +201,10 @@ def _time_major(model: Model) -> Model:
 
 def _arriving(curves: Lagged, index: int) -> Array:
     """log10 |dE_t/ds_{t-k}| / |dE_t/ds_t| (K, B) over h and c; NaN where it is 0 / 0."""
-    logs = curves.dh[index]
-    if curves.dc is not None and np.isfinite(curves.dc[index]).any():
-        scale = 2 * np.log(10)
-        logs = np.logaddexp(scale * logs, scale * curves.dc[index]) / scale
+    logs, scale = curves.dh[index], 2 * np.log(10)
     with np.errstate(invalid="ignore"):
+        if curves.dc is not None and np.isfinite(curves.dc[index]).any():
+            logs = np.logaddexp(scale * logs, scale * curves.dc[index]) / scale
         return np.asarray(logs - logs[0])
 
 
@@ -242,7 +241,7 @@ def _layer_words(layer: LayerVerdict) -> str:
     numbers = (f"its factors leave {10 ** layer.kept:.2g} in the direction that they favour "
                f"most, and {arrives}")
     return {VANISHING: f"the gradient of {layer.name} vanishes in all directions: {numbers}",
-            UNUSED: f"{layer.name} could carry a gradient, but the error has none there: "
+            UNUSED: f"{layer.name} could carry a gradient, but the error has hardly any there: "
                     f"{numbers}",
             EXPLODING: f"the gradient of {layer.name} explodes: {numbers}",
             HEALTHY: f"the gradient of {layer.name} arrives: {numbers}"}[layer.verdict]

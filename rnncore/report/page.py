@@ -193,7 +193,7 @@ def _judged(share: float) -> str:
         return "it vanishes, rounded away beside that of the latest steps"
     if share > _GROWN:
         return "it grows on its way back"
-    return "it arrives" if share > _WEAK else "it arrives, but weak"
+    return "it arrives" if share > _WEAK else "little of it arrives"
 
 
 def _layer_table(record: Record, looks: tuple[Look, Look]) -> list[list[str]]:
