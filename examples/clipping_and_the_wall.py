@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from page import main, network, page, train
 
 import rnncore as rc
-from rnncore.analysis.plots import style
-from rnncore.analysis.plots.theory import plot_error_surface
+from rnncore.analysis.plots import plot_error_surface, style
 
 CLIP, SHOWN = 0.3, 0.05  # the threshold, and the rate whose norms are drawn
 RATES = (0.005, 0.01, 0.02, SHOWN, 0.1, 0.2, 0.5)

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from page import lag_curve, main, network, page, plot_errors, plot_lags, train
 
 import rnncore as rc
-from rnncore.analysis.plots import style
-from rnncore.analysis.plots.weights import plot_spectrum
+from rnncore.analysis.plots import plot_spectrum, style
 
 
 def begun(task: rc.tasks.TemporalOrder, activation: str, begin: str) -> rc.Model:

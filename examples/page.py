@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 import rnncore as rc
 from rnncore.analysis.plots import style
@@ -23,10 +24,21 @@ def main(story: Callable[[bool], Figure], file: str, doc: str | None) -> None:
     parser.add_argument("picture", type=Path, nargs="?", help="where to (%(default)s)",
                         default=Path(Path(file).stem + ".png"))
     parser.add_argument("--quick", action="store_true", help="a reduced size, for a test")
+    parser.add_argument("--panel", type=int, choices=(1, 2), help="save it alone")
     options = parser.parse_args()
     rc.set_num_threads(1)
-    story(options.quick).savefig(options.picture)
+    figure = story(options.quick)
+    part = None if options.panel is None else _around(figure, options.panel)
+    figure.savefig(options.picture, bbox_inches=part, pil_kwargs={"optimize": True})
     print(f"the picture is {options.picture}")
+
+
+def _around(figure: Figure, panel: int) -> Bbox:
+    """The part of a page, as wide as it is, that the panel takes; in inches, counted from 1."""
+    figure.draw_without_rendering()
+    tight = figure.axes[panel - 1].get_tightbbox()
+    low, high = tight.y0 / figure.dpi - 0.06, tight.y1 / figure.dpi + 0.06
+    return Bbox.from_extents(0, low, figure.get_size_inches()[0], high)
 
 
 def page(panels: int) -> tuple[Figure, Sequence[Axes]]:

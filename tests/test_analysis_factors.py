@@ -12,6 +12,7 @@ from reference import complex_step
 
 import rnncore as rc
 from rnncore import analysis
+from rnncore.analysis.factors import products_over
 
 
 def factor(row, t):
@@ -149,6 +150,7 @@ def test_dead_units_pass_nothing_on(dense):
     assert not found.norms.any()
     assert (found.products[1:] == -np.inf).all()
     assert (found.lyapunov == -np.inf).all()
+    assert (products_over(model, x, 3, np.array([5, 4]))["0.l0"] == -np.inf).all()
     assert (analysis.lagged(model, x, y).dh == -np.inf).sum() == 8
     assert analysis.gradient_flow(model, x, y).layers[0].live == 0.2
     terms = analysis.temporal_contributions(model, x, y)
@@ -194,12 +196,32 @@ def test_energy_is_that_of_the_gradient_in_the_directions_of_the_factor(taps):
 
 
 def test_long_products_have_logarithms():
-    model = linear_net(0.1 * orthogonal(3))
-    x, _ = batch(model, 600, 1)
+    """Far below the least float64, 5e-324."""
+    model = linear_net(1e-5 * orthogonal(3))
+    x, _ = batch(model, 120, 1)
     found, = analysis.jacobian_norms(model, x)
-    assert found.products[600, 0] == pytest.approx(-600, abs=1e-8)
-    searched, = analysis.jacobian_norms(linear_net(0.1 * orthogonal(5)), x, m=1, dense=0)
+    assert found.products[120, 0] == pytest.approx(-600, abs=1e-8)
+    searched, = analysis.jacobian_norms(linear_net(1e-5 * orthogonal(5)), x, m=1, dense=0)
     assert searched.products[-1, 0] == pytest.approx(-600, abs=1e-6)
+    alone = products_over(model, x, 100, np.array([120]))
+    assert alone["0.l0"] == pytest.approx(-500, abs=1e-8)
+
+
+@pytest.mark.parametrize("layer", [rc.LSTM(3, 24, num_layers=2), rc.RNN(3, 48, taps=(1, 2)),
+                                   rc.IndRNN(3, 40), rc.RNN(3, 30, activation="relu")],
+                         ids=lambda layer: type(layer).__name__)
+def test_one_lag_alone_is_what_it_is_among_all(layer):
+    """Of more state variables than the search takes vectors, and of rows that differ."""
+    model = rc.Model([layer], seed=0)
+    with model.writable() as weights:
+        weights *= 2
+    x, _ = batch(model, 20, 3)
+    lengths = np.array([20, 13, 17])
+    every = analysis.jacobian_norms(model, x, lengths=lengths, m=1)
+    for lag in (1, 7, 12):
+        alone = products_over(model, x, lag, lengths)
+        for found in every:
+            np.testing.assert_allclose(alone[found.name], found.products[lag], atol=1e-3)
 
 
 @pytest.mark.parametrize(("steps", "rows", "lengths"), [(0, 2, None), (3, 0, None),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import ModuleType
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -14,6 +17,7 @@ from rnncore.analysis import (
     error_surface,
     forward_memory,
     gates,
+    plots,
     scalar_map,
     spectrum,
 )
@@ -147,3 +151,18 @@ def test_memory_and_gates_are_drawn_as_they_are():
         states.plot_gates(vanilla[0])
     ever = states.plot_half_lives(gates(rc.Model([rc.IdentityRNN(2, 3)]), X))
     assert labels(ever) == ["0.l0, gate 1, 3 for ever"]
+
+
+def test_every_plot_is_found_in_one_place():
+    drawn = {name: value for module in vars(plots).values() if isinstance(module, ModuleType)
+             for name, value in vars(module).items() if name.startswith("plot_")}
+    assert sorted(drawn) == plots.__all__
+    assert all(getattr(rc.analysis.plots, name) is value for name, value in drawn.items())
+
+
+def test_many_spectra_are_told_apart():
+    entries = [replace(spectrum(np.eye(2))[0], name=str(n)) for n in range(20)]
+    lines = weights.plot_spectrum(entries).get_lines()
+    assert len({(one.get_color(), one.get_marker()) for one in lines[1:]}) == 20
+    lines = weights.plot_singular_values(entries).get_lines()
+    assert len({(one.get_color(), one.get_marker()) for one in lines}) == 20

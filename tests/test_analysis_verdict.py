@@ -86,7 +86,7 @@ def test_a_way_that_the_error_does_not_take_is_unused():
     assert found.verdict == "unused"
     assert found.layers[0].kept == pytest.approx(0, abs=1e-6)
     assert found.layers[0].arrives == -np.inf
-    assert "the error has none there" in found.text
+    assert "the error has hardly any there" in found.text
     assert found.problem
 
 
@@ -153,6 +153,17 @@ def test_lengths_and_masks_move_the_last_step():
     assert again.layers[0].arrives == pytest.approx(0, abs=1e-6)
 
 
+def test_an_lstm_has_a_verdict_whatever_the_lengths():
+    x, y = sums()
+    lengths = np.arange(B) % (T - 14) + 15
+    model = rc.Model([rc.LSTM(1, 4, seed=0), rc.Last(), rc.Linear(4, 1, seed=0)])
+    found = diagnose(model, x, y, lengths, lag=12, reference=unit_sum())
+    alone = [diagnose(model, x[:n, [b, b]], y[[b, b]], lag=12, reference=unit_sum()).layers[0]
+             for b, n in list(enumerate(lengths))[:8]]
+    assert found.layers[0].arrives == pytest.approx(np.median([a.arrives for a in alone]))
+    assert found.layers[0].kept == pytest.approx(np.median([a.kept for a in alone]), abs=1e-3)
+
+
 def test_without_an_error_the_factors_speak():
     x, _ = sums()
     y, _ = unit_sum().infer(x)
@@ -198,5 +209,7 @@ def test_wrong_arguments_are_refused():
         diagnose(model, x[:, :7], y[:7])
     with pytest.raises(ValueError, match=r"x has shape \(24, 1\), expected a batch"):
         diagnose(model, x[:, 0], y[0])
-    with pytest.raises(ValueError, match="x is not finite"):
+    with pytest.raises(ValueError, match="loss is nan"):
         diagnose(model, x * np.float32(np.nan), y, reference=model)
+    with pytest.raises(ValueError, match="loss is (inf|nan)"):
+        diagnose(linear_model(1e3 * np.eye(H)), *sums(), reference=model)

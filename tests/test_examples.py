@@ -39,12 +39,20 @@ def test_readme(tmp_path, monkeypatch, capsys):
     assert float(accuracy) > 0.9
 
 
+def width(picture):
+    """In pixels, as a PNG says it."""
+    header = picture.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    return int.from_bytes(header[16:20], "big")
+
+
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_stories(path, tmp_path, monkeypatch):
     """The scripts of examples/, at a reduced size."""
     assert len(STORIES) == 5
     picture = tmp_path / "picture.png"
-    monkeypatch.setattr(sys, "argv", [str(path), str(picture), "--quick"])
+    monkeypatch.setattr(sys, "argv", [str(path), str(picture), "--quick",
+                                      *(["--panel", "2"] if "omega" in path.stem else [])])
     monkeypatch.syspath_prepend(path.parent)
     before = rnncore.get_num_threads()
     try:
@@ -52,6 +60,14 @@ def test_stories(path, tmp_path, monkeypatch):
     finally:
         rnncore.set_num_threads(before)
         sys.modules.pop("page", None)
-    header = picture.read_bytes()[:24]
-    assert header.startswith(b"\x89PNG")
-    assert int.from_bytes(header[16:20], "big") == 800  # the width, in pixels
+    assert width(picture) == 800
+
+
+def test_the_pictures_of_the_readme_are_there_and_small():
+    shown = re.findall(r"!\[.+\]\((\S+)\)", README.read_text("utf-8"))
+    assert len(shown) == 3
+    for name in shown:
+        picture = README.parent / name
+        assert width(picture) == 800
+        assert picture.stat().st_size < 60_000
+        assert picture.stem in [story.stem for story in STORIES]

@@ -78,6 +78,7 @@ def test_the_heat_map_has_a_cell_for_each_layer_lag_and_record():
     assert below.get_clim() == above.get_clim()
     corners = below.get_coordinates()
     assert corners[0, :, 0].tolist() == [-3.5, 5.5, 14.5]  # updates
+    assert ax.get_xlim() == (0, 14.5)  # there is no update before the first
     assert corners[:, 0, 1].tolist() == [-0.5, 0.5, 1.5, 2.5]  # steps back
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == ["0.l0   0", "2", "0.l1   0", "2"]

@@ -1,5 +1,6 @@
 """Seeing the gradient: instruments, theory's conditions, pictures and the report."""
 
+from rnncore.analysis import plots
 from rnncore.analysis.activations import ActivationTable, activation_table
 from rnncore.analysis.alarms import Alarm
 from rnncore.analysis.conditions import Condition, conditions
@@ -60,6 +61,7 @@ __all__ = [
     "jacobians",
     "lagged",
     "over_batch",
+    "plots",
     "scalar_map",
     "spectrum",
     "temporal_contributions",

@@ -80,7 +80,13 @@ class GradientFlow:
 
 
 def over_batch(norms_of_rows: Array) -> Array:
-    """The norms (T, ...) of whole batches, from those of their rows (T, B, ...)."""
+    """The norms (T, ...) of whole batches, from those of their rows (T, B, ...).
+
+    Examples
+    --------
+    >>> over_batch(np.array([[3.0, 4.0]]))
+    array([5.])
+    """
     return norms(np.moveaxis(norms_of_rows, 1, -1))
 
 

@@ -16,6 +16,8 @@ from rnncore.parameters import Array
 
 _EVEN = 1e-9  # how far from 1 a singular value has to be to expand or to shrink
 _ACCURACY = 1e-7  # of a vector u that is searched for; its square is that of |J^T u|
+_BLOCK = 8  # steps without rescaling: a gain of 1e-38 at each still fits float64
+_SETTLED, _SEARCH = 1e-4, 64  # the last gain, relative, and the most vectors, of a search
 
 
 class Products(NamedTuple):
@@ -89,6 +91,51 @@ def _exponents(growth: Array, ends: Array) -> Array:
     """Growth (B, m) per step, the largest first; NaN of a row without steps."""
     per_step = growth / np.where(ends > 0, ends, np.nan)[:, None]
     return -np.sort(-per_step, axis=1).T
+
+
+def lag_norms(steps: OneStep, ends: Array, lag: int, seed: int) -> Array:
+    """log10 of the largest singular value (B,) of the last `lag` factors' product alone.
+
+    A Krylov search with all rows at once, fully orthogonalized: of the space that the vectors u
+    span, the largest |J^T u| is a bound from below, which grows with every vector.
+    """
+    rows = np.arange(len(ends))
+    at = ends - lag + np.arange(lag)[:, None]
+    inputs, states = steps.inputs[at, rows], steps.states[at, rows]
+    u = np.random.default_rng(seed).standard_normal((len(ends), steps.size))
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    basis, images = u[:, None], np.empty((len(ends), 0, steps.size))
+    unit, sigma = np.empty(0), np.zeros(len(ends))
+    for number in range(min(_SEARCH, steps.size)):
+        image = _back(steps, inputs, states, u)
+        unit = unit if number else image.exponent
+        images = np.concatenate([images, image.at(unit)[:, None]], axis=1)
+        before, sigma = sigma, np.linalg.norm(images, 2, axis=(1, 2))
+        if (sigma - before <= _SETTLED * sigma).all():
+            break
+        u = _forth(steps, inputs, states, image.rows)
+        for _ in range(2):  # the second time for what rounding left
+            u = u - ((basis @ u[..., None]).swapaxes(1, 2) @ basis)[:, 0]
+            u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), np.finfo(float).tiny)
+        basis = np.concatenate([basis, u[:, None]], axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log10(sigma) + unit * np.log10(2))
+
+
+def _back(steps: OneStep, inputs: Array, states: Array, v: Array) -> Scaled:
+    """The transposed product of all steps of inputs (K, B, I) with v (B, S)."""
+    found = scaled(v)
+    for first in reversed(range(0, len(inputs), _BLOCK)):
+        moved = steps.back(inputs[first : first + _BLOCK], states[first], found.rows)
+        found = scaled(moved, found.exponent)
+    return found
+
+
+def _forth(steps: OneStep, inputs: Array, states: Array, v: Array) -> Array:
+    """A multiple of their product with v (B, S)."""
+    for here, before in zip(inputs, states, strict=True):
+        v = scaled(steps.forth(here, before, v)).rows
+    return v
 
 
 def searched_products(steps: OneStep, ends: Array, m: int, seed: int) -> Products:

@@ -50,8 +50,8 @@ class OneStep:
                 np.repeat(self.states[step, row][None], times, axis=0))
 
     def back(self, inputs: Array, states: Array, v: Array) -> Array:
-        """J^T v, with v (N, S)."""
-        y, _ = self.layer.forward(inputs[None], self._state(states))
+        """J^T v, with v (N, S); the product of K factors if inputs are (K, N, I)."""
+        y, _ = self.layer.forward(inputs.reshape(-1, *inputs.shape[-2:]), self._state(states))
         _, left = self.layer.backward(np.zeros_like(y), self._state(v), input_grad=False)
         return self.flat(parts(left))
 

@@ -24,7 +24,7 @@ from rnncore.analysis.dependence import (
     measured,
     trained_reference,
 )
-from rnncore.analysis.factors import jacobian_norms
+from rnncore.analysis.factors import products_over
 from rnncore.analysis.flow import Lagged, lagged
 from rnncore.analysis.problem import check_model
 from rnncore.batch import Batch, make_batch
@@ -34,7 +34,7 @@ from rnncore.parameters import Array
 
 VANISHING, UNUSED, EXPLODING, HEALTHY = "vanishing", "unused", "exploding", "healthy"
 _SMALL, _LARGE = -2.0, 2.0  # log10 of what is left of a gradient: 1 %, and a hundred times
-_LOOKED_AT = 8  # rows; a factor takes a pass with as many rows as there are state variables
+_LOOKED_AT = 8  # rows
 
 _REMEDIES = {
     VANISHING: "Give the state a way that keeps gradients: a gated cell (LSTM, GRU), "
@@ -180,16 +180,15 @@ def _layer_verdicts(model: Model, batch: Batch, lag: int) -> tuple[LayerVerdict,
     some = batch._replace(columns=rows).cut(0, len(batch.x))
     own = _time_major(model)
     lengths = ends[rows] + 1
-    factors = jacobian_norms(own, some.x, lengths=lengths, m=1)
     curves = lagged(own, some.x, some.target, lengths=lengths, mask=some.mask)
+    products = products_over(own, some.x, lag, lengths)
     found = []
-    for index, layer in enumerate(factors):
-        near = int(np.searchsorted(layer.lags, lag, "right")) - 1
-        kept = float(np.median(layer.products[near]))
+    for index, (name, logs) in enumerate(products.items()):
+        kept = float(np.median(logs))
         arriving = _arriving(curves, index)[lag]
         arriving = arriving[~np.isnan(arriving)]  # those of rows with an error
         arrives = float(np.median(arriving)) if arriving.size else np.nan
-        found.append(LayerVerdict(layer.name, _of_layer(kept, arrives), kept, arrives))
+        found.append(LayerVerdict(name, _of_layer(kept, arrives), kept, arrives))
     return tuple(found)
 
 
@@ -202,11 +201,10 @@ def _time_major(model: Model) -> Model:
 
 def _arriving(curves: Lagged, index: int) -> Array:
     """log10 |dE_t/ds_{t-k}| / |dE_t/ds_t| (K, B) over h and c; NaN where it is 0 / 0."""
-    logs = curves.dh[index]
-    if curves.dc is not None and np.isfinite(curves.dc[index]).any():
-        scale = 2 * np.log(10)
-        logs = np.logaddexp(scale * logs, scale * curves.dc[index]) / scale
+    logs, scale = curves.dh[index], 2 * np.log(10)
     with np.errstate(invalid="ignore"):
+        if curves.dc is not None and np.isfinite(curves.dc[index]).any():
+            logs = np.logaddexp(scale * logs, scale * curves.dc[index]) / scale
         return np.asarray(logs - logs[0])
 
 
@@ -243,7 +241,7 @@ def _layer_words(layer: LayerVerdict) -> str:
     numbers = (f"its factors leave {10 ** layer.kept:.2g} in the direction that they favour "
                f"most, and {arrives}")
     return {VANISHING: f"the gradient of {layer.name} vanishes in all directions: {numbers}",
-            UNUSED: f"{layer.name} could carry a gradient, but the error has none there: "
+            UNUSED: f"{layer.name} could carry a gradient, but the error has hardly any there: "
                     f"{numbers}",
             EXPLODING: f"the gradient of {layer.name} explodes: {numbers}",
             HEALTHY: f"the gradient of {layer.name} arrives: {numbers}"}[layer.verdict]

@@ -30,7 +30,7 @@ from rnncore.text.character import METADATA_KEY as VOCABULARY
 from rnncore.text.character import load_character_model, sample
 
 _UPDATES = 300  # of the network that the data are judged by
-_FACTORS, _STATE = 10_000, 128  # steps times state variables, and these: some seconds
+_WORK = 1_000_000_000  # recurrent weights times steps: half a minute of looking at factors
 _GROWN, _WEAK = 10.0, 1e-3  # early over late, for words
 _SAMPLE, _TEMPERATURE = 600, 0.7  # characters, as `rnncore sample` by default
 
@@ -109,15 +109,15 @@ def _sections(record: Record, path: str, models: tuple[Model, Model],
 
 
 def _verdict(record: Record, best: Model) -> list[str]:
-    """What `diagnose` says of the best model, or, where its factors would take long, what the
-    data say by themselves.
+    """What `diagnose` says of the best model, or, where that would take minutes, what the data
+    say by themselves.
     """
     x, target, lengths = (record.probe.get(name) for name in ("x", "target", "lengths"))
     batch = make_batch(best, x, target, lengths)
-    size = max(layer.hidden_size * len(layer._cell.states) for layer in best.layers
-               if isinstance(layer, Recurrent))
+    weights = sum(layer.parameters.values.size for layer in best.layers
+                  if isinstance(layer, Recurrent))
     try:
-        if len(batch.x) * size <= _FACTORS and size <= _STATE:
+        if len(batch.x) * weights <= _WORK:
             return [diagnose(best, x, target, lengths, updates=_UPDATES).text]
         reference, held = trained_reference(best, batch, 0, _UPDATES)
         found = measured(reference, held, max(len(batch.x) // 2, 1), np.random.default_rng(0))
@@ -127,9 +127,9 @@ def _verdict(record: Record, best: Model) -> list[str]:
     return [f"The data {says} on inputs older than {found.lag} steps: the loss of a small GRU "
             f"at the last step goes from {found.loss:.3g} to {found.exchanged:.3g} (standard "
             f"error {found.error:.2g}) when they are exchanged between sequences.",
-            f"How much of the gradient arrives stands below. With {size} state variables and "
-            f"{len(batch.x)} steps it would take long to tell apart whether its way or the "
-            "error is why: rnncore.analysis.diagnose does it."]
+            f"How much of the gradient arrives stands below. With {weights:,} recurrent "
+            f"weights and {len(batch.x)} steps it would take minutes to tell whether its way "
+            "or the error is why: rnncore.analysis.diagnose does it."]
 
 
 def _weights(models: tuple[Model, Model]) -> list[Section]:
@@ -193,7 +193,7 @@ def _judged(share: float) -> str:
         return "it vanishes, rounded away beside that of the latest steps"
     if share > _GROWN:
         return "it grows on its way back"
-    return "it arrives" if share > _WEAK else "it arrives, but weak"
+    return "it arrives" if share > _WEAK else "little of it arrives"
 
 
 def _layer_table(record: Record, looks: tuple[Look, Look]) -> list[list[str]]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnncore.analysis.observer import Look
-from rnncore.analysis.plots import style
-from rnncore.analysis.plots.training import (
+from rnncore.analysis.plots import (
     plot_gradient_heat_map,
     plot_gradient_norms,
     plot_learning_curves,
+    plot_spectrum,
+    style,
 )
-from rnncore.analysis.plots.weights import plot_spectrum
 from rnncore.analysis.spectra import Spectrum
 from rnncore.jobs.record import Record
 

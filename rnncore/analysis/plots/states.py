@@ -53,6 +53,14 @@ def plot_recall(memories: Mapping[str, Memory], ax: Axes | None = None) -> Axes:
     ----------
     memories : mapping of label to Memory
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> import rnncore as rc
+    >>> x = np.random.default_rng(0).standard_normal((40, 8, 2)).astype(np.float32)
+    >>> memory = rc.analysis.forward_memory(rc.Model([rc.GRU(2, 3)], seed=0), x, lags=5)[0]
+    >>> len(plot_recall({"GRU": memory}).get_lines()[-1].get_ydata())
+    6
     """
     ax = style.axes(ax, title="What a linear map of h$_t$ knows of past inputs",
                     xlabel="lag k (steps)", ylabel="R$^2$ of x$_{t-k}$, held out")
@@ -77,6 +85,14 @@ def plot_gates(gates: Gates, ax: Axes | None = None) -> Axes:
     ------
     ValueError
         If the layer has no gates.
+
+    Examples
+    --------
+    >>> import rnncore as rc
+    >>> model = rc.Model([rc.GRU(2, 3)], seed=0)
+    >>> found = rc.analysis.gates(model, np.ones((30, 2, 2), np.float32))
+    >>> plot_gates(found[0]).get_xlabel()
+    'step t'
     """
     if not gates.blocks:
         raise ValueError(f"{gates.name} has no gates, expected a gated layer")
@@ -100,6 +116,14 @@ def plot_half_lives(gates: Sequence[Gates], ax: Axes | None = None) -> Axes:
     gates : sequence of Gates
         Layers without a gate that keeps the state are left out, and units that keep for ever.
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> import rnncore as rc
+    >>> model = rc.Model([rc.GRU(2, 3)], seed=0)
+    >>> found = rc.analysis.gates(model, np.ones((30, 2, 2), np.float32))
+    >>> plot_half_lives(found).get_yscale()
+    'log'
     """
     ax = style.axes(ax, title="How long units keep their state", xlabel="unit, by half-life",
                     ylabel="half-life (steps)")

@@ -51,6 +51,11 @@ def plot_activation_table(table: ActivationTable | None = None, ax: Axes | None 
     ----------
     table : ActivationTable, default=activation_table(range(1, 31))
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> plot_activation_table().get_yscale()
+    'log'
     """
     table = activation_table(range(1, 31)) if table is None else table
     ax = style.axes(ax, title="What n activations leave of a gradient, at best",
@@ -111,6 +116,12 @@ def plot_scalar_gradients(units: Sequence[ScalarMap], ax: Axes | None = None) ->
     ----------
     units : sequence of ScalarMap
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> from rnncore.analysis.scalar import scalar_map
+    >>> len(plot_scalar_gradients([scalar_map("tanh", w) for w in (0.5, 1.5)]).get_lines())
+    2
     """
     ax = style.axes(ax, title="The gradient through one unit", xlabel="steps t",
                     ylabel="log$_{10}$ |dh(t) / dh(0)|")
@@ -130,6 +141,13 @@ def plot_error_surface(surface: ErrorSurface, paths: Mapping[str, Path] | None =
     paths : mapping of label to Path, optional
         Each begins at its circle; the star is its last point, where that is inside.
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> from rnncore.analysis.surface import error_surface
+    >>> surface = error_surface(steps=10)
+    >>> plot_error_surface(surface, {"plain": surface.descend((4.8, -2.4), 0.05)}).get_title()
+    'Error of one sigmoid unit after 10 steps'
     """
     from matplotlib.colors import LogNorm
 

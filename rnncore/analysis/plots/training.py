@@ -132,6 +132,16 @@ def plot_gradient_heat_map(observations: Observations, ax: Axes | None = None) -
     ------
     ValueError
         If nothing was observed.
+
+    Examples
+    --------
+    >>> import rnncore as rc
+    >>> task = rc.tasks.TemporalOrder(10, seed=0)
+    >>> model = rc.Model([rc.RNN(6, 4), rc.Last(), rc.Linear(4, 4)], task.loss, seed=0)
+    >>> monitor = rc.analysis.Monitor(model, *task.sample(8), every=5)
+    >>> _ = model.fit(task.batches(8), epochs=1, updates_per_epoch=10, callbacks=[monitor])
+    >>> plot_gradient_heat_map(monitor.observations).get_xlabel()
+    'update'
     """
     flow, n = observations.flow, len(observations.updates)  # (n, layers, lags)
     if not flow.size:
@@ -157,7 +167,7 @@ def plot_gradient_heat_map(observations: Observations, ax: Axes | None = None) -
                              vmax=top)
         ticks += [(base, f"{name}   0"), (base + lags - 1, str(lags - 1))][: 1 + (lags > 1)]
     ax.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
-    ax.set_xlim(edges[0], edges[n])
+    ax.set_xlim(max(edges[0], 0.0), edges[n])
     style.colorbar(ax, mesh, "log10 of |dE/dh|")
     return ax
 

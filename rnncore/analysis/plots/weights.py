@@ -15,7 +15,7 @@ from rnncore.analysis.spectra import Spectrum
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKS = "osD^vPX"  # of the entries, beside their colours
+_MARKS = "osD^vPX*<>"  # ten, beside seven colours: 70 entries are told apart
 
 
 def plot_spectrum(spectra: Sequence[Spectrum], ax: Axes | None = None) -> Axes:
@@ -58,6 +58,12 @@ def plot_singular_values(spectra: Sequence[Spectrum], gamma: float | None = None
     gamma : float, optional
         The largest slope of the activation: `Condition.gamma`. No line if None.
     ax : Axes, optional
+
+    Examples
+    --------
+    >>> from rnncore.analysis.spectra import spectrum
+    >>> plot_singular_values(spectrum(np.eye(3)), gamma=0.25).get_xlabel()
+    'rank'
     """
     ax = style.axes(ax, title="Singular values of recurrent weights", xlabel="rank",
                     ylabel="singular value")
@@ -88,6 +94,12 @@ def plot_bound(condition: Condition, measured: npt.ArrayLike, ax: Axes | None = 
     ------
     ValueError
         If the condition is of a gated cell, or measured is not of one axis.
+
+    Examples
+    --------
+    >>> from rnncore.analysis.conditions import conditions
+    >>> plot_bound(conditions(0.5 * np.eye(3))[0], [0.0, -0.4, -0.8]).get_title()
+    'W: must vanish'
     """
     logs = np.asarray(measured, np.float64)
     if logs.ndim != 1 or not logs.size:
