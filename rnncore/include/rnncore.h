@@ -18,14 +18,15 @@
  *          are. Their size in bytes comes with them and is checked: a wrong shape or a wrong
  *          type of elements is RNN_ERROR_SIZE.
  * Lock     "Lock" at a function says that it takes Python's lock for a moment; it may be called
- *          with or without it. All others never touch Python, never allocate and never call
- *          the system; they are safe where signals and deadlines are. Call them without the
- *          lock, or all other Python threads wait. (A model made while RNNCORE_GEMM=blas was
- *          set calls SciPy's BLAS, which may allocate.)
+ *          with or without it. All others never touch Python and, but for the making of
+ *          streams, never allocate and never call the system; they are safe where signals and
+ *          deadlines are. Call them without the lock, or all other Python threads wait. (A
+ *          model made while RNNCORE_GEMM=blas was set calls SciPy's BLAS, which may allocate.)
  * Threads  A model is never changed and serves any number of threads at once. A stream or a
- *          sequence serves one at a time; different ones may run at once, on one model. Work is
- *          done by the thread that calls, and, of sequences made with more than one thread, by
- *          the pool of the process, whose threads are started when they are first wanted.
+ *          sequence serves one at a time; different ones may run at once, on one model. Who
+ *          closes a handle has it alone. Work is done by the thread that calls; sequences made
+ *          with more than one thread also use the pool of the process, which calls the system,
+ *          and whose threads are started when they are first wanted.
  * Memory   Streams and sequences lie in memory of the caller's, of any alignment, or, where
  *          that is NULL, in memory of the library's. Memory of the caller's stays his until the
  *          handle is closed, and may not be moved.
