@@ -33,12 +33,13 @@ def story(quick: bool) -> Figure:
                                              rc.Omega(4.0, form="squared"))):
         task = rc.tasks.TemporalOrder(length, seed=1)
         model = begun(task)
-        curves.setdefault("before training", lag_curve(model, task))
+        before = lag_curve(model, task)
         runs[name], _ = train(name, model, task, updates, rc.SGD(0.01), clip_norm=1.0,
                               omega=omega)
         curves[f"after, {name}"] = lag_curve(model, task)
         radius = rc.analysis.spectrum(model)[0].radius
         print(f"{name}: the spectral radius is {radius:.2f}")
+    curves["before training"] = before  # last, so that runs have one colour in both panels
     figure, (above, below) = page(2)
     plot_lags(curves, above, "The gradient before and after training")
     plot_errors(runs, task, below)

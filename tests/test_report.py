@@ -291,7 +291,8 @@ def test_the_run_itself_is_not_written_over(mine, tmp_path, capsys, name):
     assert (tmp_path / name).read_bytes() == before
 
 
-def test_a_page_that_cannot_be_written_is_named(mine, tmp_path, capsys):
+def test_a_page_that_cannot_be_written_is_named(mine, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("rnncore.report.page.render", lambda record, path: "a page")
     message = refused(["report", mine, "--out", str(tmp_path / "no" / "page")], capsys)
     assert f"cannot write {tmp_path / 'no' / 'page'}: No such file" in message
 
