@@ -58,9 +58,9 @@ class Calls:
                 "y_bytes": rows * shape.y_bytes, "dy_bytes": rows * shape.y_bytes}.get(
                     name, self.random.choice((rows, shape.parameters * shape.itemsize)))
 
-    def pointer(self, name):
+    def pointer(self, name, untyped):
         if self.random.random() < 0.05:
-            return self.random.choice((None, self.buffer.ctypes.data + 1))
+            return self.random.choice((None, self.buffer.ctypes.data + untyped))
         return self.buffer.ctypes.data + (1 << 15 if name in ("y", "dx", "values") else 0)
 
     def argument(self, text, first):
@@ -76,7 +76,7 @@ class Calls:
             return self.random.choice(NUMBERS)
         if "lengths" in text:
             return self.random.choice((None, None, self.buffer.ctypes.data))
-        return self.pointer(name)
+        return self.pointer(name, "void *" in text and "**" not in text)
 
 
 def one_call(calls, name, declared):
