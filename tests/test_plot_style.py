@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from rnncore.analysis.plots import style
 def test_a_figure_is_made_where_none_came():
     ax = style.axes(title="t", xlabel="x", ylabel="y")
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("t", "x", "y")
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     assert ax.figure.bbox.width == 800
 
 
@@ -66,6 +68,16 @@ def test_a_legend_is_of_what_has_a_label():
     ax.plot([1, 0], label="b")
     style.legend(ax, loc="upper left")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["b"]
+
+
+def test_a_slow_machine_is_no_warning(monkeypatch):
+    """That a place for a legend took long to find says nothing of the picture."""
+    clock = SimpleNamespace(perf_counter=itertools.count(step=2).__next__)
+    monkeypatch.setattr("matplotlib.legend.time", clock)
+    ax = style.axes()
+    ax.plot([0, 1], label="a")
+    style.legend(ax)
+    ax.figure.draw_without_rendering()
 
 
 def test_a_colorbar_has_its_label():

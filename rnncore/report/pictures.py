@@ -76,7 +76,7 @@ def _norms(record: Record) -> Axes:
     for number, alarm in enumerate(record.alarms):
         ax.axvline(alarm.update, color=style.BLACK, linewidth=1,
                    label=None if number else "alarm")
-    style.legend(ax, loc="best")
+    style.legend(ax)
     return ax
 
 
@@ -91,7 +91,7 @@ def flow(record: Record, first: Look, best: Look) -> list[Picture]:
             ax.plot(np.where(np.isfinite(norms) & (norms > 0), norms, np.nan), line,
                     color=color, label=f"layer {name}, {when}")
     ax.set_yscale("log")
-    style.legend(ax, loc="best")
+    style.legend(ax)
     found = [picture(ax, "The gradient of the error of the last step by the state, over the "
                          "sequences looked at. A straight line falls by the same factor at "
                          "every step.")]

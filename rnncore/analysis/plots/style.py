@@ -92,11 +92,15 @@ def log_axis(ax: Axes, which: str) -> None:
 
 
 def legend(ax: Axes, **options: Any) -> None:
-    """A legend of what has a label, if there is any; `options` are matplotlib's."""
+    """A legend of what has a label, if there is any; `options` are matplotlib's.
+
+    Its place is asked for by name: where it is matplotlib's own default, a search of more than
+    a second is a warning, on a busy machine at any picture.
+    """
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, **{"fontsize": SMALL, "frameon": True, "framealpha": 0.9,
-                                      "edgecolor": "0.85", **options})
+                                      "edgecolor": "0.85", "loc": "best", **options})
 
 
 def colorbar(ax: Axes, mappable: Any, label: str) -> Colorbar:

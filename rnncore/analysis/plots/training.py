@@ -108,7 +108,7 @@ def plot_gradient_norms(history: History, clip_norm: float | None = None,
                         (np.count_nonzero(~np.isfinite(norms)), "not finite")]:
         if count:
             ax.plot([], [], " ", label=f"{count} {what}")
-    style.legend(ax, loc="best")
+    style.legend(ax)
     return ax
 
 
