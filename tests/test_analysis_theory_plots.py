@@ -67,7 +67,7 @@ def test_own_axes_are_drawn_on_labelled_and_returned(name):
         assert ax.get_title()
         assert ax.get_xlabel()
         assert ax.get_ylabel()
-        ax.figure.canvas.draw()
+        ax.figure.draw_without_rendering()
 
 
 def test_activations_are_drawn_as_they_are():

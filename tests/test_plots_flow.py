@@ -27,7 +27,7 @@ def data(model):
 
 def drawn(ax):
     """A picture is complete: it can be drawn, and says what is on its axes."""
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     assert ax.get_title()
     assert ax.get_xlabel()
     assert ax.get_ylabel()
