@@ -22,7 +22,7 @@ LIMIT = 3.0  # units in the last place that the library promises, in either type
 # without one.
 MEASURED = {
     ("sigmoid", np.float32): (2.239, 2.239),
-    ("sigmoid", np.float64): (2.308, 2.308),
+    ("sigmoid", np.float64): (2.266, 2.266),
     ("tanh", np.float32): (1.844, 1.844),
     ("tanh", np.float64): (2.020, 2.020),
 }

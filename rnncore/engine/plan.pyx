@@ -77,12 +77,12 @@ def activate(str function, array):
     """Apply the kernels' sigmoid or tanh to a contiguous array, in place; for tests."""
     cdef const rnn_kernels *kernels = kernels_of(current_isa(), array.itemsize)
     cdef unsigned char[::1] view = array.view(numpy.uint8)
-    if function == "sigmoid":
-        kernels.sigmoid(array.size, &view[0])
-    elif function == "tanh":
-        kernels.tanh(array.size, &view[0])
-    else:
+    cdef unsigned mode
+    if function not in ("sigmoid", "tanh"):
         raise ValueError(f"function is {function!r}, expected 'sigmoid' or 'tanh'")
+    mode = kernels.enter()
+    (kernels.sigmoid if function == "sigmoid" else kernels.tanh)(array.size, &view[0])
+    kernels.leave(mode)
 
 
 cdef const void *_address(array, Py_ssize_t itemsize) except? NULL:
