@@ -292,7 +292,8 @@ def test_the_run_itself_is_not_written_over(mine, tmp_path, capsys, name):
 
 
 def test_a_page_that_cannot_be_written_is_named(mine, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("rnncore.report.page.render", lambda record, path: "a page")
+    """And before anything is drawn, which takes long."""
+    monkeypatch.setattr("rnncore.report.page.render", lambda *_: pytest.fail("drawn"))
     message = refused(["report", mine, "--out", str(tmp_path / "no" / "page")], capsys)
     assert f"cannot write {tmp_path / 'no' / 'page'}: No such file" in message
 
