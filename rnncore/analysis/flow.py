@@ -121,7 +121,6 @@ def gradient_flow(model: Any, x: Any, target: Any, state: Any = None, lengths: A
     layers = []
     for number, layer in enumerate(problem.model.layers):
         if is_recurrent(layer):
-            assert isinstance(layer, Recurrent)
             layers += [_layer_flow(f"{number}.{suffix[1:]}", layer, suffix, record,
                                    problem.live) for suffix, record
                        in zip(layer._suffixes(), layer.records, strict=True)]

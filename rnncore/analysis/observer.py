@@ -53,8 +53,7 @@ class Observer:
         self._batch, self._copy = batch, copy.deepcopy(model).eval()
         self._copy.frozen = frozenset()  # the gradient is to reach the lowest layer
         self.parts = tuple(_places(self._copy))
-        self._recurrent = [layer for layer in self._copy.layers
-                           if isinstance(layer, Recurrent) and is_recurrent(layer)]
+        self._recurrent = list(filter(is_recurrent, self._copy.layers))
         self.layers = tuple(part for part in self.parts if "." in part)
         if not self.layers:
             raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
