@@ -203,10 +203,15 @@ def _run(options: argparse.Namespace, run: Callable[[StopRequest], tuple[Any, in
     if os.path.exists(f"{options.out}.run"):
         _say(f"--resume goes on with the training in {options.out}.run")
     report(score)
+    code = stop.exit_code
     if options.report:
-        write_page(options.out, page_of(options.out))
+        try:
+            write_page(options.out, page_of(options.out))
+        except InputError as error:  # found too late to be wrong input
+            _complain(str(error))
+            code = 1
     _say(f"{stop.reason or 'done'}; best model, after {seen:,} {unit}: {options.out}")
-    return stop.exit_code
+    return code
 
 
 def _check_outputs(options: argparse.Namespace, kind: str) -> None:

@@ -310,3 +310,16 @@ def test_a_page_that_could_not_be_written_stops_a_training_before_it_begins(tmp_
     message = refused(["train", data, "--out", out, "--report"], capsys)
     assert f"cannot write {out}.html: it is not a file" in message
     assert not (tmp_path / "model").exists()
+
+
+def test_a_page_that_is_not_written_after_training_is_one_line(tmp_path, capsys, monkeypatch):
+    def fail(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rnncore.report.page.render", lambda *_: "a page")
+    monkeypatch.setattr(command, "write_atomically", fail)
+    data, out = sequences(tmp_path / "data.npz"), str(tmp_path / "model")
+    assert main(["train", data, "--out", out, "--epochs", "1", "--report"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.endswith(f"cannot write {out}.html: No space left on device\n")
+    assert f"done; best model, after 36 sequences: {out}" in captured.out

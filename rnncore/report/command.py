@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 
+from rnncore.files import write_atomically
 from rnncore.jobs import InputError
 from rnncore.jobs.output import check_output
 from rnncore.jobs.record import load_record, path_of
@@ -46,24 +47,21 @@ def write_page(model: str, page: str) -> None:
     ------
     InputError
         If the training's files are missing, damaged or no such files, or the page would take
-        the place of one of them or can be seen not to be written.
-    OSError
-        If the page cannot be written for all that.
+        the place of one of them or cannot be written.
     """
-    from rnncore.files import write_atomically
     from rnncore.report.page import render
 
     record = load_record(model)
     check_output(page, dict.fromkeys((model, path_of(model)), "the training to report on"))
-    write_atomically(page, render(record, model).encode())
+    text = render(record, model)
+    try:
+        write_atomically(page, text.encode())
+    except OSError as error:
+        raise InputError(f"cannot write {page}: {error.strerror or error}") from None
     print(f"report: {page}", flush=True)
 
 
 def _run(options: argparse.Namespace) -> int:
     check_extras()
-    page = options.out or page_of(options.model)
-    try:
-        write_page(options.model, page)
-    except OSError as error:
-        raise InputError(f"cannot write {page}: {error.strerror or error}") from None
+    write_page(options.model, options.out or page_of(options.model))
     return 0
