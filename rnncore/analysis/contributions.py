@@ -41,7 +41,15 @@ class Contributions:
     gradient: dict[str, Array]
 
     def by_lag(self, name: str) -> Array:
-        """The sums (T,) over t of the norms of the terms of lag t - k = 0, ..., T - 1."""
+        """The sums (T,) over t of the norms of the terms of lag t - k = 0, ..., T - 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        if name not in self.norms:
+            raise ValueError(f"name is {name!r}, expected one of {', '.join(self.norms)}")
         terms, total = self.norms[name], np.zeros(self.norms[name].shape[1])
         for t, row in zip(self.steps, terms, strict=True):
             total[: t + 1] += row[t::-1]
