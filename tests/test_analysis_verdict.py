@@ -205,6 +205,12 @@ def test_wrong_arguments_are_refused():
         diagnose(model, x, y, lag=23)
     with pytest.raises(ValueError, match="lag is 0, expected at least 1"):
         diagnose(model, x, y, lag=0)
+    with pytest.raises(ValueError, match="updates is -1, expected at least 0"):
+        diagnose(model, x, y, updates=-1)
+    with pytest.raises(TypeError, match="reference is a int, expected a Model"):
+        diagnose(model, x, y, reference=3)
+    with pytest.raises(ValueError, match="expected a loss at the last step alone"):
+        diagnose(model, x, y, reference=rc.Model([rc.RNN(1, 1)]))
     with pytest.raises(ValueError, match="x has 7 rows, expected at least 8"):
         diagnose(model, x[:, :7], y[:7])
     with pytest.raises(ValueError, match=r"x has shape \(24, 1\), expected a batch"):

@@ -288,7 +288,7 @@ def test_a_run_that_has_diverged_is_looked_at():
     ({"target": np.zeros((4, 2, 7), np.float32)}, ValueError, "target has shape"),
     ({"x": np.zeros((12, 3), np.float32), "target": np.zeros((12, 2), np.float32)}, ValueError,
      r"x has shape \(12, 3\), expected a batch of sequences"),
-    ({"lengths": np.zeros(6, int)}, ValueError, "lengths are all 0"),
+    ({"lengths": np.zeros(6, int)}, ValueError, "no step within its lengths"),
     ({"layers": [rc.Linear(3, 2)]}, ValueError, "expected a recurrent one"),
 ])
 def test_wrong_arguments(change, error, message):
@@ -297,6 +297,8 @@ def test_wrong_arguments(change, error, message):
     layers = arguments.pop("layers", None) or [rc.RNN(3, 5), rc.Linear(5, 2)]
     with pytest.raises(error, match=message):
         Monitor(rc.Model(layers, seed=0), **arguments)
+    with pytest.raises(TypeError, match="model is a RNN, expected a Model"):
+        Monitor(rc.RNN(3, 2), x, y)
 
 
 def test_another_model_is_refused():

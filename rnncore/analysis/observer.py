@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnncore.analysis.cells import activation_of
+from rnncore.analysis.problem import check_model
 from rnncore.analysis.unrolled import is_recurrent
 from rnncore.batch import make_batch
 from rnncore.engine.spec import Record, Remedies
@@ -47,6 +48,7 @@ class Observer:
     """What looks at a model through a copy of it, on sequences that stay the same."""
 
     def __init__(self, model: Model, x: Any, target: Any, lengths: Any = None) -> None:
+        check_model(model)
         batch = make_batch(model, x, target, lengths)
         if batch.x.ndim == (1 if model.takes_symbols else 2):
             raise ValueError(f"x has shape {np.shape(x)}, expected a batch of sequences")
@@ -55,12 +57,11 @@ class Observer:
         self.parts = tuple(_places(self._copy))
         self._recurrent = list(filter(is_recurrent, self._copy.layers))
         self.layers = tuple(part for part in self.parts if "." in part)
-        if not self.layers:
-            raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
         steps, rows = batch.x.shape[:2]
         self._ends = np.full(rows, steps) if batch.lengths is None else batch.lengths  # (B,)
         if not self._ends.any():
-            raise ValueError("lengths are all 0, expected some steps to look at")
+            raise ValueError(f"x has shape {np.shape(x)} and no step within its lengths, "
+                             "expected some to look at")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each number of a `Look`."""
