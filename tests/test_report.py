@@ -178,6 +178,16 @@ def test_a_training_that_diverged_has_a_report(tmp_path):
     assert "explosion: " in text
 
 
+def test_a_best_model_whose_gradient_overflows_is_said_to(tmp_path):
+    x = np.random.default_rng(0).standard_normal((40, 7, 2))
+    data, out = sequences(tmp_path / "data.npz", y=x.cumsum(axis=1)), str(tmp_path / "model")
+    assert main(["train", data, "--out", out, "--epochs", "3", "--optimizer", "sgd", "--lr",
+                 "1e20", "--report"]) == 1
+    (words,) = (line for line in page(f"{out}.html").text.splitlines() if "Layer 0.l0" in line)
+    assert "over 7 steps" in words
+    assert "nan times in the best model: it overflows." in words
+
+
 def test_a_resumed_training_has_the_record_of_one_never_stopped(tmp_path, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
     command = ["train", str(tmp_path / "text"), "--hidden", "8", "--epochs", "3"]

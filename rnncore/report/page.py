@@ -180,7 +180,7 @@ def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
         flows = [look.flow[index] for look in looks]
         before, after = (early / late if late else 0.0
                          for late, early in map(ends, flows))
-        steps = np.count_nonzero(~np.isnan(flows[1]))
+        steps = np.count_nonzero(~np.isnan(flows[0]))  # the best model's may overflow
         words.append(f"Layer {name}: of the last step's error, over {steps} steps, the "
                      f"earliest tenth gets {before:.2g} times the gradient of the latest tenth "
                      f"before training, and {after:.2g} times in the best model: "
@@ -191,6 +191,8 @@ def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
 def _judged(share: float) -> str:
     if share < np.finfo(np.float32).eps:
         return "it vanishes, rounded away beside that of the latest steps"
+    if not np.isfinite(share):
+        return "it overflows"
     if share > _GROWN:
         return "it grows on its way back"
     return "it arrives" if share > _WEAK else "little of it arrives"
