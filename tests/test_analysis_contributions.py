@@ -63,3 +63,18 @@ def test_a_model_with_last_has_one_error():
         assert abs(terms.gradient[key] - grad).max() <= 1e-10 * abs(model.grads).max()
     with pytest.raises(ValueError, match="lengths came for a model with Last"):
         analysis.temporal_contributions(model, x, target, lengths=[6, 6, 6])
+
+
+def test_terms_past_all_numbers_are_infinite_and_what_is_nothing_stays_so():
+    """With W = 16 I and inputs and states of 0, 300 steps are 16^300 = 1e361."""
+    model = rc.Model([rc.RNN(2, 3, activation="identity"), rc.Last()])
+    rc.init.identity(model, "0.weight_hh*", scale=16.0)
+    rc.init.uniform(model, "*bias*", low=0.0, high=0.0)
+    x, y = np.zeros((300, 2, 2), np.float32), np.ones((2, 3), np.float32)
+    terms = analysis.temporal_contributions(model, x, y)
+    lags = np.log10(terms.by_lag("0.bias_ih_l0"))
+    np.testing.assert_allclose(np.diff(lags[:250]), np.log10(16))
+    assert lags[-1] == np.inf
+    assert np.isnan(terms.share("0.bias_ih_l0")[-1])
+    assert not terms.norms["0.weight_hh_l0"].any()
+    assert not terms.gradient["0.weight_ih_l0"].any()
