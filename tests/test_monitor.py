@@ -278,6 +278,21 @@ def test_a_run_that_has_diverged_is_looked_at():
     assert not np.isfinite(monitor.observations.flow[-1]).all()
 
 
+@pytest.mark.parametrize("scale", [1e30, 3e38])
+def test_a_gradient_that_overflows_is_infinite(scale):
+    """Past inf it is NaN, as inf - inf and 0 inf are; the loss is finite, all states are 0."""
+    model = rc.Model([rc.RNN(2, 3, activation="identity")], seed=0)
+    model.set_parameter("0.weight_hh_l0", scale * np.eye(3, dtype=np.float32))
+    rc.init.uniform(model, "*bias*", low=0.0, high=0.0)
+    x, y = np.zeros((9, 4, 2), np.float32), np.ones((9, 4, 3), np.float32)
+    monitor = Monitor(model, x, y, lengths=[5, 0, 3, 1])
+    model.fit((x, y), on_nonfinite="skip", callbacks=[monitor])
+    (flow,) = monitor.observations.flow[0]
+    assert np.isfinite(flow[:2]).all()
+    assert (flow[3:5] == np.inf).all()
+    assert np.isnan(flow[5:]).all()
+
+
 # ---- Wrong input ----
 
 

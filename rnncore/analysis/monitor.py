@@ -56,7 +56,8 @@ class Observations(NamedTuple):
         The share of sigmoids and tanhs whose slope is below a twentieth of the largest there
         is, and of relus that are 0; NaN without any.
     flow : array (n, layers, lags)
-        The norm of the gradient that so many steps before the error enter the step.
+        The norm of the gradient that so many steps before the error enter the step; inf where
+        it overflows, NaN past the end of all rows.
     """
 
     updates: Array

@@ -115,15 +115,17 @@ class Observer:
                     [0, 1][: 1 + layer.bidirectional] * layer.num_layers, strict=True)]
 
     def _flow(self, seen: _Seen) -> Array:
-        """The norm of the state's gradient by the steps back from the error, (T,)."""
+        """The norm of the state's gradient by the steps back from the error, (T,); inf where
+        it overflowed, NaN past the end of all rows.
+        """
         squares = sum(np.sum(np.square(d, dtype=np.float64), axis=-1)
                       for d in seen.record.dstates)  # (T, B)
         back = np.arange(len(squares))[:, None]
         step = back + 0 * self._ends if seen.reverse else self._ends - 1 - back
         there = (step >= 0) & (step < self._ends)
         sums = np.where(there, np.take_along_axis(squares, np.where(there, step, 0), 0), 0)
-        flow: Array = np.sqrt(sums.sum(axis=1) / there.sum(axis=1))
-        return flow
+        flow = np.sqrt(sums.sum(axis=1) / there.sum(axis=1))
+        return np.where(np.isnan(flow) & there.any(axis=1), np.inf, flow)
 
     def _saturation(self, seen: _Seen) -> float:
         """The share of a layer's activations that are saturated, over all live steps."""

@@ -180,7 +180,7 @@ def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
         flows = [look.flow[index] for look in looks]
         before, after = (early / late if late else 0.0
                          for late, early in map(ends, flows))
-        steps = np.count_nonzero(~np.isnan(flows[0]))  # the best model's may overflow
+        steps = np.count_nonzero(~np.isnan(flows[1]))
         words.append(f"Layer {name}: of the last step's error, over {steps} steps, the "
                      f"earliest tenth gets {before:.2g} times the gradient of the latest tenth "
                      f"before training, and {after:.2g} times in the best model: "
