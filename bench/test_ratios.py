@@ -13,7 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+from timeit import timeit
 
 import numpy as np
 import pytest
@@ -26,17 +26,12 @@ CELLS = {"LSTM": (rc.LSTM, {}), "peephole": (rc.LSTM, {"peephole": "diagonal"}),
 ROUNDS = 15
 
 
-def seconds(job):
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
-
-
 def beside_first(ways):
     """The median time of each way relative to the first one's of the same round."""
     for job in ways.values():
         job()
-    rounds = [{name: seconds(job) for name, job in ways.items()} for _ in range(ROUNDS)]
+    rounds = [{name: timeit(job, number=1) for name, job in ways.items()}
+              for _ in range(ROUNDS)]
     first = next(iter(ways))
     return {name: statistics.median(each[name] / each[first] for each in rounds)
             for name in ways}

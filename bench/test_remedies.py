@@ -10,8 +10,8 @@ plain one of the same round, and the peak of the memory that NumPy allocates.
 from __future__ import annotations
 
 import statistics
-import time
 import tracemalloc
+from timeit import timeit
 
 import numpy as np
 import pytest
@@ -21,12 +21,6 @@ from rnncore.remedies import remedies
 
 SHAPES = [("RNN", 32, 256, {}), ("LSTM", 32, 256, {}), ("GRU", 32, 256, {}),
           ("GRU", 32, 256, {"reset": "before"}), ("RNN", 20, 50, {})]  # kind, B, H; T=100, I=H
-
-
-def seconds(job):
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
 
 
 @pytest.mark.parametrize("kind, size, hidden, options", SHAPES)
@@ -40,8 +34,8 @@ def test_backward(kind, size, hidden, options):
         for _ in range(max(20, 4_000_000 // x.size)):
             for name, given in ways.items():
                 layer.forward(x)
-                times[name].append(seconds(lambda given=given: layer.backward(
-                    x, remedies=given)))
+                times[name].append(timeit(
+                    lambda given=given: layer.backward(x, remedies=given), number=1))
     print(f"\n{kind}{options or ''} B{size} H{hidden} T100: backward "
           f"{1000 * statistics.median(times['plain']):.3f} ms", end="")
     for name in ("omega", "clip_step"):
@@ -61,7 +55,7 @@ def test_truncated_and_checkpointed():
                 model = rc.Model([rc.LSTM(64, 64)], seed=0)
                 if measured == 0:
                     tracemalloc.start()
-                taken = seconds(lambda m=model, g=given: m.fit((x, x), **g))
+                taken = timeit(lambda m=model, g=given: m.fit((x, x), **g), number=1)
                 if measured == 0:
                     peaks[name] = tracemalloc.get_traced_memory()[1]
                     tracemalloc.stop()

@@ -13,14 +13,13 @@ import io
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import rnncore
 from rnncore.jobs import InputError
 from rnncore.jobs.arguments import add_train, call, integer, number, recipe
+from rnncore.jobs.output import check_output
 from rnncore.jobs.record import path_of
 from rnncore.jobs.stop import StopRequest
 from rnncore.report.command import add_report, check_extras, page_of, write_page
@@ -135,7 +134,7 @@ def _train_text(options: argparse.Namespace) -> int:
     if options.valid_share is not None:
         raise InputError("--valid-share is for tables: of a text the last tenth is held out")
     corpus = read_corpus(options.data)
-    _check_output(options, "text")
+    _check_outputs(options, "text")
     parts = split(corpus.text)
     model = _build(options, build_model, parts.vocabulary, layers=2, hidden=256)
     plan = Plan.of(len(parts.training), options.epochs)
@@ -167,7 +166,7 @@ def _train_table(options: argparse.Namespace) -> int:
     from rnncore.tables.training import VALID_SHARE, Plan, Score, judge, split, train
 
     table = read_table(options.data)
-    _check_output(options, "data")
+    _check_outputs(options, "data")
     parts = split(table, options.valid_share or VALID_SHARE, options.seed)
     model = _build(options, build_model, parts.training, layers=1, hidden=64)
     plan = Plan.of(len(parts.training), options.epochs)
@@ -204,31 +203,23 @@ def _run(options: argparse.Namespace, run: Callable[[StopRequest], tuple[Any, in
     if os.path.exists(f"{options.out}.run"):
         _say(f"--resume goes on with the training in {options.out}.run")
     report(score)
+    code = stop.exit_code
     if options.report:
-        write_page(options.out, page_of(options.out))
+        try:
+            write_page(options.out, page_of(options.out))
+        except InputError as error:  # found too late to be wrong input
+            _complain(str(error))
+            code = 1
     _say(f"{stop.reason or 'done'}; best model, after {seen:,} {unit}: {options.out}")
-    return stop.exit_code
+    return code
 
 
-def _check_output(options: argparse.Namespace, kind: str) -> None:
+def _check_outputs(options: argparse.Namespace, kind: str) -> None:
     """Refuse paths that no model and no run can be written to, without touching them."""
+    inputs = {} if options.data in (None, "-") else {options.data: f"the {kind} to train on"}
     for path in (options.out, f"{options.out}.run", path_of(options.out),
                  *([page_of(options.out)] if options.report else [])):
-        target = Path(os.path.realpath(path))
-        try:
-            if target.exists():
-                if not target.is_file():
-                    raise InputError(f"cannot write {path}: it is not a file")
-                if not os.access(target, os.W_OK):
-                    raise InputError(f"cannot write {path}: it is write-protected")
-                if options.data not in (None, "-") and target.samefile(options.data):
-                    raise InputError(f"cannot write {path}: it is the {kind} to train on")
-            # Models are written beside their final name, under one about as long as this.
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name,
-                                             suffix=".tmp"):
-                pass
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        check_output(path, inputs)
 
 
 def _build(options: argparse.Namespace, build: Callable[..., Any], data: Any, *, layers: int,

@@ -94,6 +94,13 @@ def test_a_gradient_that_grows_on_its_way_is_an_explosion():
     assert alarm.what.startswith("layer 0.l1: |dE/dh| is ")
 
 
+@pytest.mark.parametrize("norms", [[np.inf] * 20, [1.0] * 18 + [np.inf] * 2,
+                                   [np.inf] + [0.0] * 19])
+def test_a_gradient_that_overflows_is_an_explosion(norms):
+    alarm, = Watch().look(1, ["0.l0"], np.array([norms]), 0.01)
+    assert alarm.kind == "explosion"
+
+
 def test_a_gradient_that_vanishes_look_after_look_is_an_alarm():
     watch = Watch()
     found = [watch.look(u, ["0.l0"], flow(0.5), 0.01) for u in range(100, 800, 100)]

@@ -150,7 +150,7 @@ def test_nothing_is_changed_by_looking():
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"lags": 0}, ValueError, "lags is 0, expected at least 1"),
     ({"lags": 2.5}, TypeError, "lags is 2.5, expected an integer"),
-    ({"at": 9}, ValueError, "t is 9, expected a step from 0 to 8"),
+    ({"at": 9}, ValueError, "at is 9, expected a step from 0 to 8"),
     ({"ridge": -1.0}, ValueError, "ridge is -1.0, expected at least 0"),
     ({"seed": -1}, ValueError, "seed is -1"),
     ({"lengths": [10, 1]}, ValueError, "lengths"),

@@ -124,6 +124,8 @@ def test_a_fit_of_what_does_not_fit_says_so():
     (lambda: error_surface().descend((4, -2), 0.1, clip=0), ValueError, "clip is 0"),
     (lambda: error_surface().descend((4, -2), 0.1, -1), ValueError, "updates is -1"),
     (lambda: error_surface(f="relu", h0=1.0).wall(1.0, -9.0), ValueError, "derivative"),
+    (lambda: error_surface(h0=1.0).wall(5.0), ValueError, "h0 is 1, which sigmoid does not"),
+    (lambda: error_surface(steps=2).wall(5.0), ValueError, "values has 1 entries"),
     (lambda: fit_growth([0.0, 0.0, 1.0]), ValueError, "values has 1 entries"),
     (lambda: fit_growth([1.0, np.inf]), ValueError, "is not finite"),
 ])

@@ -108,6 +108,8 @@ def test_a_surface_has_its_error_and_its_paths():
     assert_allclose(line(drawn, "slope")[1], np.abs(wall.slopes))
     t, fit = line(drawn, f"{wall.growth.constant:.2g} x")
     assert_allclose(fit, wall.growth.constant * wall.growth.rate**t)
+    with pytest.raises(ValueError, match="surface has no finite error"):
+        theory.plot_error_surface(error_surface([4.0, 5.0], [1.0, 2.0], "identity", 2000))
 
 
 def test_eigenvalues_stand_in_the_plane_with_the_unit_circle():
@@ -140,6 +142,8 @@ def test_memory_and_gates_are_drawn_as_they_are():
     assert_allclose(line(states.plot_perturbation({"a": memory}), "a")[1], memory.mean_log10)
     assert_allclose(line(states.plot_recall({"a": memory}), "a")[1],
                     np.maximum(memory.recall, -0.2))
+    nobody = forward_memory(model(), X[:, :0], lags=10)[0]
+    assert np.isnan(line(states.plot_perturbation({"a": nobody}), "a")[1]).all()
     found = gates(model(), X)
     ax = states.plot_gates(found[0])
     assert_allclose(line(ax, "f open")[1], 100 * found[0].opened[1])

@@ -15,10 +15,10 @@ from rnncore.analysis import diagnose
 T, B, H = 24, 40, 6
 
 
-def unit_sum(of_last=False, batch_first=False):
+def unit_sum(of_last=False, **options):
     """A model that adds its inputs up, or knows the last alone: what a reference may be."""
     layer = rc.RNN(1, 1, activation="identity", bias=False)
-    model = rc.Model([layer, rc.Last()], batch_first=batch_first)
+    model = rc.Model([layer, rc.Last()], **options)
     with model.writable() as weights:
         weights[:] = 1.0, 0.0 if of_last else 1.0
     return model
@@ -47,6 +47,19 @@ def test_a_sum_of_all_inputs_depends_on_them():
     # Eleven old inputs of variance 1, and eleven of another sequence in their place.
     assert found.rise == pytest.approx(22, rel=0.5)
     assert found.error > 0
+
+
+def test_a_loss_of_one_s_own_goes_row_by_row():
+    def squares(output, target, weights):
+        gap = output - target
+        return np.sum(weights * (gap**2).mean(axis=-1)), 2 * gap * weights[..., None]
+
+    x, y = sums()
+    mse, own = unit_sum(), unit_sum(loss=squares)
+    found, expected = (diagnose(mse, x, y, reference=model).dependence for model in (own, mse))
+    assert found.error == pytest.approx(expected.error, rel=1e-5)
+    assert found.exchanged == pytest.approx(expected.exchanged, rel=1e-5)
+    assert diagnose(own, x, y, updates=2).dependence.lag == 12
 
 
 def test_an_output_that_follows_its_last_input_does_not():
@@ -205,6 +218,12 @@ def test_wrong_arguments_are_refused():
         diagnose(model, x, y, lag=23)
     with pytest.raises(ValueError, match="lag is 0, expected at least 1"):
         diagnose(model, x, y, lag=0)
+    with pytest.raises(ValueError, match="updates is -1, expected at least 0"):
+        diagnose(model, x, y, updates=-1)
+    with pytest.raises(TypeError, match="reference is a int, expected a Model"):
+        diagnose(model, x, y, reference=3)
+    with pytest.raises(ValueError, match="expected a loss at the last step alone"):
+        diagnose(model, x, y, reference=rc.Model([rc.RNN(1, 1)]))
     with pytest.raises(ValueError, match="x has 7 rows, expected at least 8"):
         diagnose(model, x[:, :7], y[:7])
     with pytest.raises(ValueError, match=r"x has shape \(24, 1\), expected a batch"):

@@ -278,6 +278,21 @@ def test_a_run_that_has_diverged_is_looked_at():
     assert not np.isfinite(monitor.observations.flow[-1]).all()
 
 
+@pytest.mark.parametrize("scale", [1e30, 3e38])
+def test_a_gradient_that_overflows_is_infinite(scale):
+    """Past inf it is NaN, as inf - inf and 0 inf are; the loss is finite, all states are 0."""
+    model = rc.Model([rc.RNN(2, 3, activation="identity")], seed=0)
+    model.set_parameter("0.weight_hh_l0", scale * np.eye(3, dtype=np.float32))
+    rc.init.uniform(model, "*bias*", low=0.0, high=0.0)
+    x, y = np.zeros((9, 4, 2), np.float32), np.ones((9, 4, 3), np.float32)
+    monitor = Monitor(model, x, y, lengths=[5, 0, 3, 1])
+    model.fit((x, y), on_nonfinite="skip", callbacks=[monitor])
+    (flow,) = monitor.observations.flow[0]
+    assert np.isfinite(flow[:2]).all()
+    assert (flow[3:5] == np.inf).all()
+    assert np.isnan(flow[5:]).all()
+
+
 # ---- Wrong input ----
 
 
@@ -288,7 +303,7 @@ def test_a_run_that_has_diverged_is_looked_at():
     ({"target": np.zeros((4, 2, 7), np.float32)}, ValueError, "target has shape"),
     ({"x": np.zeros((12, 3), np.float32), "target": np.zeros((12, 2), np.float32)}, ValueError,
      r"x has shape \(12, 3\), expected a batch of sequences"),
-    ({"lengths": np.zeros(6, int)}, ValueError, "lengths are all 0"),
+    ({"lengths": np.zeros(6, int)}, ValueError, "no step within its lengths"),
     ({"layers": [rc.Linear(3, 2)]}, ValueError, "expected a recurrent one"),
 ])
 def test_wrong_arguments(change, error, message):
@@ -297,6 +312,8 @@ def test_wrong_arguments(change, error, message):
     layers = arguments.pop("layers", None) or [rc.RNN(3, 5), rc.Linear(5, 2)]
     with pytest.raises(error, match=message):
         Monitor(rc.Model(layers, seed=0), **arguments)
+    with pytest.raises(TypeError, match="model is a RNN, expected a Model"):
+        Monitor(rc.RNN(3, 2), x, y)
 
 
 def test_another_model_is_refused():

@@ -70,6 +70,14 @@ def test_the_bound_lies_above_the_lags():
     np.testing.assert_allclose(np.diff(bound.get_ydata()), np.log10(eta))
 
 
+@pytest.mark.parametrize(("steps", "rows"), [(0, 2), (5, 0)])
+def test_nothing_has_no_lags(steps, rows):
+    model = rc.Model([rc.RNN(3, 5)], seed=0)
+    found = analysis.lagged(model, *batch(model, steps, rows))
+    (line,) = drawn(plots.plot_lagged(found, analysis.conditions(model))).get_lines()
+    assert not len(line.get_xdata())
+
+
 def test_contributions_are_colours_of_t_and_k(model, data):
     terms = analysis.temporal_contributions(model, *data, steps=[3, 11])
     ax = drawn(plots.plot_contributions(terms, "1.weight_ih_l0"))
@@ -79,6 +87,8 @@ def test_contributions_are_colours_of_t_and_k(model, data):
     assert [t.get_text() for t in ax.get_yticklabels()] == ["3", "11"]
     with pytest.raises(ValueError, match="name is 'w', expected one of 0.weight_ih_l0"):
         plots.plot_contributions(terms, "w")
+    with pytest.raises(ValueError, match="name is 'w', expected one of 0.weight_ih_l0"):
+        plots.plot_lag_shares(terms, ["w"])
     lines = drawn(plots.plot_lag_shares(terms)).get_lines()
     assert [line.get_label() for line in lines] == ["0.weight_hh_l0", "0.weight_hh_l1",
                                                     "1.weight_hh_l0"]

@@ -178,6 +178,16 @@ def test_a_training_that_diverged_has_a_report(tmp_path):
     assert "explosion: " in text
 
 
+def test_a_best_model_whose_gradient_overflows_is_said_to(tmp_path):
+    x = np.random.default_rng(0).standard_normal((40, 7, 2))
+    data, out = sequences(tmp_path / "data.npz", y=x.cumsum(axis=1)), str(tmp_path / "model")
+    assert main(["train", data, "--out", out, "--epochs", "3", "--optimizer", "sgd", "--lr",
+                 "1e20", "--report"]) == 1
+    (words,) = (line for line in page(f"{out}.html").text.splitlines() if "Layer 0.l0" in line)
+    assert "over 7 steps" in words
+    assert "nan times in the best model: it overflows." in words
+
+
 def test_a_resumed_training_has_the_record_of_one_never_stopped(tmp_path, monkeypatch):
     (tmp_path / "text").write_text(TEXT)
     command = ["train", str(tmp_path / "text"), "--hidden", "8", "--epochs", "3"]
@@ -292,7 +302,8 @@ def test_the_run_itself_is_not_written_over(mine, tmp_path, capsys, name):
 
 
 def test_a_page_that_cannot_be_written_is_named(mine, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("rnncore.report.page.render", lambda record, path: "a page")
+    """And before anything is drawn, which takes long."""
+    monkeypatch.setattr("rnncore.report.page.render", lambda *_: pytest.fail("drawn"))
     message = refused(["report", mine, "--out", str(tmp_path / "no" / "page")], capsys)
     assert f"cannot write {tmp_path / 'no' / 'page'}: No such file" in message
 
@@ -309,3 +320,16 @@ def test_a_page_that_could_not_be_written_stops_a_training_before_it_begins(tmp_
     message = refused(["train", data, "--out", out, "--report"], capsys)
     assert f"cannot write {out}.html: it is not a file" in message
     assert not (tmp_path / "model").exists()
+
+
+def test_a_page_that_is_not_written_after_training_is_one_line(tmp_path, capsys, monkeypatch):
+    def fail(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rnncore.report.page.render", lambda *_: "a page")
+    monkeypatch.setattr(command, "write_atomically", fail)
+    data, out = sequences(tmp_path / "data.npz"), str(tmp_path / "model")
+    assert main(["train", data, "--out", out, "--epochs", "1", "--report"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.endswith(f"cannot write {out}.html: No space left on device\n")
+    assert f"done; best model, after 36 sequences: {out}" in captured.out

@@ -85,7 +85,7 @@ class Watch:
             nothing = early < _NOTHING * late
             self._vanished[name] = self._vanished.get(name, 0) + 1 if nothing else 0
             steps = f"|dE/dh| is {early:.3g} at the earliest steps, {late:.3g} at the latest"
-            if not early <= _GROWTH * late:
+            if not early <= _GROWTH * late < math.inf:
                 found += self._raise(update, "explosion", f"layer {name}: {steps}")
             elif self._vanished[name] >= _PATIENCE:
                 found += self._raise(update, "vanishing", f"layer {name}: {steps}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnncore.analysis.flow import _only
 from rnncore.analysis.problem import prepared
-from rnncore.analysis.scaled import NOTHING, norms, scaled
+from rnncore.analysis.scaled import NOTHING, norms, scaled, times
 from rnncore.analysis.unrolled import Single, Stateless, Unrolled
 from rnncore.parameters import Array
 
@@ -31,7 +31,8 @@ class Contributions:
     steps : array (E,)
         The steps t whose errors were gone back from; of a model with `Last` its one.
     norms : dict of str to array (E, T)
-        By parameter, |term(t, k)|, the whole batch's; 0 where nothing flows, as for k > t.
+        By parameter, |term(t, k)|, the whole batch's; 0 where nothing flows, as for k > t; inf
+        past what a float64 can be.
     gradient : dict of str to array
         By parameter, the sum of all terms, in float64: with all steps the gradient of the loss.
     """
@@ -41,7 +42,15 @@ class Contributions:
     gradient: dict[str, Array]
 
     def by_lag(self, name: str) -> Array:
-        """The sums (T,) over t of the norms of the terms of lag t - k = 0, ..., T - 1."""
+        """The sums (T,) over t of the norms of the terms of lag t - k = 0, ..., T - 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        if name not in self.norms:
+            raise ValueError(f"name is {name!r}, expected one of {', '.join(self.norms)}")
         terms, total = self.norms[name], np.zeros(self.norms[name].shape[1])
         for t, row in zip(self.steps, terms, strict=True):
             total[: t + 1] += row[t::-1]
@@ -49,10 +58,11 @@ class Contributions:
 
     def share(self, name: str) -> Array:
         """The share (T,) that the terms of each lag have in the sum of the norms of all; 0
-        where there is no gradient.
+        where there is no gradient, NaN of terms that are inf.
         """
         lags = self.by_lag(name)
-        return lags / (lags.sum() or 1.0)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(lags / (lags.sum() or 1.0))
 
 
 def temporal_contributions(model: Any, x: Any, target: Any, steps: Any = None,
@@ -98,11 +108,12 @@ def temporal_contributions(model: Any, x: Any, target: Any, steps: Any = None,
     for number, t in enumerate(chosen):
         def visit(one: Single | Stateless, step: int, exponent: Array,
                   number: int = number) -> None:
-            scale = np.ldexp(1.0, max(int(exponent.max(initial=NOTHING)), -5000))
+            top = exponent.max(initial=NOTHING)
             for name, grad in one.layer.grad_dict().items():
-                term = grad.astype(np.float64) * scale
-                found[one.parameter(name)][number, step] = norms(term.ravel())
-                gradient[one.parameter(name)] += term
+                with np.errstate(over="ignore", invalid="ignore"):
+                    term = times(grad.astype(np.float64).ravel(), top)
+                    found[one.parameter(name)][number, step] = norms(term)
+                    gradient[one.parameter(name)] += term.reshape(grad.shape)
 
         at = np.full(rows, t)
         net.back(_only(scaled(problem.dy), at), visit, common=True)

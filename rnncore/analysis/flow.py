@@ -121,7 +121,6 @@ def gradient_flow(model: Any, x: Any, target: Any, state: Any = None, lengths: A
     layers = []
     for number, layer in enumerate(problem.model.layers):
         if is_recurrent(layer):
-            assert isinstance(layer, Recurrent)
             layers += [_layer_flow(f"{number}.{suffix[1:]}", layer, suffix, record,
                                    problem.live) for suffix, record
                        in zip(layer._suffixes(), layer.records, strict=True)]
@@ -247,7 +246,7 @@ def lagged(model: Any, x: Any, target: Any, t: int | None = None, state: Any = N
     steps, rows = problem.x.shape[:2]
     ends = np.full(rows, steps) if problem.lengths is None else problem.lengths
     if t is not None:
-        step_of(t, steps)
+        step_of("t", t, steps)
     if not problem.model.per_step and t not in (None, steps - 1):
         raise ValueError(f"t is {t}, expected None: a model with Last has a loss at the last "
                          "step alone")

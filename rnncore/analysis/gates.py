@@ -12,7 +12,6 @@ for 7 steps, of 0.99 for 69. Which gate keeps:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,15 +110,11 @@ def gates(model: Any, x: Any, state: Any = None, lengths: Any = None, *, opened:
     own = copy.deepcopy(model).eval()
     own.run(array, model.states(state), checked)
     live = live_steps(shape if batched else (*shape, 1), checked)
-    return [_gates(f"{number}.{name[1:]}", layer, dict(zip(layer.blocks, np.moveaxis(
+    return [_gates(f"{number}.{suffix[1:]}", layer, dict(zip(layer.blocks, np.moveaxis(
                 activations, 2, 0), strict=True)), live, (opened, closed))
             for number, layer in enumerate(own.layers) if is_recurrent(layer)
-            for name, activations in _runs(layer)]
-
-
-def _runs(layer: Any) -> Iterator[tuple[str, Array]]:
-    """The activations of each layer and direction of a stack."""
-    yield from zip(layer._suffixes(), layer.activations(), strict=True)
+            for suffix, activations in zip(layer._suffixes(), layer.activations(),
+                                           strict=True)]
 
 
 def _gates(name: str, layer: Recurrent, values: dict[str, Array], live: Array,

@@ -38,7 +38,6 @@ class Growth(NamedTuple):
     residual: float
 
 
-
 @dataclass(frozen=True)
 class Wall:
     """How derivatives of E grow over time at one point (w, b).
@@ -90,7 +89,6 @@ def _along(step: Step, v: Array) -> float:
     """v'Hv of the state."""
     ww, wb, bb = step.second
     return float(v[0] ** 2 * ww + 2 * v[0] * v[1] * wb + v[1] ** 2 * bb)
-
 
 
 def fit_growth(values: npt.ArrayLike, order: int = 0, start: int = 0) -> Growth:

@@ -126,7 +126,7 @@ def forward_memory(model: Any, x: Any, state: Any = None, lengths: Any = None, *
     network, x, checked, starts = prepared_input(model, x, state, lengths)
     if not len(x):
         raise ValueError("x has no steps, expected at least one")
-    at = step_of(at, len(x))
+    at = step_of("at", at, len(x))
     found = []
     for single in Unrolled(network, x, starts, checked).singles:
         logs = _perturbation(single, at, min(lags, len(x) - at), rng)

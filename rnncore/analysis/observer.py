@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnncore.analysis.cells import activation_of
+from rnncore.analysis.problem import check_model
 from rnncore.analysis.unrolled import is_recurrent
 from rnncore.batch import make_batch
 from rnncore.engine.spec import Record, Remedies
@@ -47,21 +48,20 @@ class Observer:
     """What looks at a model through a copy of it, on sequences that stay the same."""
 
     def __init__(self, model: Model, x: Any, target: Any, lengths: Any = None) -> None:
+        check_model(model)
         batch = make_batch(model, x, target, lengths)
         if batch.x.ndim == (1 if model.takes_symbols else 2):
             raise ValueError(f"x has shape {np.shape(x)}, expected a batch of sequences")
         self._batch, self._copy = batch, copy.deepcopy(model).eval()
         self._copy.frozen = frozenset()  # the gradient is to reach the lowest layer
         self.parts = tuple(_places(self._copy))
-        self._recurrent = [layer for layer in self._copy.layers
-                           if isinstance(layer, Recurrent) and is_recurrent(layer)]
+        self._recurrent = list(filter(is_recurrent, self._copy.layers))
         self.layers = tuple(part for part in self.parts if "." in part)
-        if not self.layers:
-            raise ValueError(f"model has layers {model.layers}, expected a recurrent one")
         steps, rows = batch.x.shape[:2]
         self._ends = np.full(rows, steps) if batch.lengths is None else batch.lengths  # (B,)
         if not self._ends.any():
-            raise ValueError("lengths are all 0, expected some steps to look at")
+            raise ValueError(f"x has shape {np.shape(x)} and no step within its lengths, "
+                             "expected some to look at")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each number of a `Look`."""
@@ -115,15 +115,17 @@ class Observer:
                     [0, 1][: 1 + layer.bidirectional] * layer.num_layers, strict=True)]
 
     def _flow(self, seen: _Seen) -> Array:
-        """The norm of the state's gradient by the steps back from the error, (T,)."""
+        """The norm of the state's gradient by the steps back from the error, (T,); inf where
+        it overflowed, NaN past the end of all rows.
+        """
         squares = sum(np.sum(np.square(d, dtype=np.float64), axis=-1)
                       for d in seen.record.dstates)  # (T, B)
         back = np.arange(len(squares))[:, None]
         step = back + 0 * self._ends if seen.reverse else self._ends - 1 - back
         there = (step >= 0) & (step < self._ends)
         sums = np.where(there, np.take_along_axis(squares, np.where(there, step, 0), 0), 0)
-        flow: Array = np.sqrt(sums.sum(axis=1) / there.sum(axis=1))
-        return flow
+        flow = np.sqrt(sums.sum(axis=1) / there.sum(axis=1))
+        return np.where(np.isnan(flow) & there.any(axis=1), np.inf, flow)
 
     def _saturation(self, seen: _Seen) -> float:
         """The share of a layer's activations that are saturated, over all live steps."""

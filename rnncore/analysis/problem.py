@@ -121,9 +121,9 @@ def widened(model: Network) -> Network:
     return Network(layers).eval()
 
 
-def step_of(t: Any, steps: int) -> int:
+def step_of(name: str, t: Any, steps: int) -> int:
     """A checked step, counted from 0."""
-    check_count("t", t, 0)
+    check_count(name, t, 0)
     if t >= steps:
-        raise ValueError(f"t is {t}, expected a step from 0 to {steps - 1}")
+        raise ValueError(f"{name} is {t}, expected a step from 0 to {steps - 1}")
     return int(t)

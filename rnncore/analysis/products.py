@@ -213,4 +213,3 @@ class _Chain:
                                compute_uv=False)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log10(values) + np.log10(self.scales).sum())
-

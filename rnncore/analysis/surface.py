@@ -113,7 +113,7 @@ class ErrorSurface:
         Raises
         ------
         ValueError
-            If there are fewer than 4 steps, f does not reach h0, or the derivatives are 0 or
+            If there are fewer than 3 steps, f does not reach h0, or the derivatives are 0 or
             overflow.
 
         Examples
@@ -124,7 +124,11 @@ class ErrorSurface:
         """
         w = finite("w", w)
         if b is None:
-            b = activation_named("f", self.f).inverse(self.h0) - w * self.h0
+            try:
+                b = activation_named("f", self.f).inverse(self.h0) - w * self.h0
+            except ValueError:
+                raise ValueError(f"h0 is {self.h0:g}, which {self.f} does not come to: no b "
+                                 "makes it a fixed point") from None
         return wall_at(self.f, w, finite("b", b), self.steps, self.target, self.h0)
 
     def _at(self, w: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Array, Array]:

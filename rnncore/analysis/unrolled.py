@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def turned(array: Array, lengths: Array | None) -> Array:
     return np.asarray(array[index, np.arange(array.shape[1])])
 
 
-def is_recurrent(layer: Layer) -> bool:
+def is_recurrent(layer: Layer) -> TypeGuard[Recurrent]:
     """Whether a layer carries a state."""
     return isinstance(layer, Recurrent) and not isinstance(layer, Linear)
 
@@ -253,7 +253,6 @@ class Unrolled:
                 self.levels.append(Stateless(f"{number}.", layer, ends, x))
                 x = self.levels[-1].run()
                 continue
-            assert isinstance(layer, Recurrent)
             for level in _levels(f"{number}.", layer, start, lengths):
                 for one in level.singles:
                     one.inputs = one.in_time(x)

@@ -128,7 +128,8 @@ def diagnose(model: Any, x: Any, target: Any, lengths: Any = None, mask: Any = N
     ------
     TypeError, ValueError
         As `gradient_flow`; if a layer is bidirectional, whose state at any step knows all of
-        the inputs, if no row is longer than the lag, or if there are too few rows.
+        the inputs, if no row is longer than the lag, if there are too few rows, or if the
+        reference is no Model whose loss is at the same steps.
 
     Notes
     -----
@@ -155,6 +156,7 @@ def diagnose(model: Any, x: Any, target: Any, lengths: Any = None, mask: Any = N
         if layer.config().get("bidirectional"):
             raise ValueError(f"layer {number}, {layer!r}, is bidirectional, expected forward "
                              "directions alone: it knows all inputs at every step")
+    check_count("updates", updates, 0)
     batch = make_batch(model, x, target, lengths, mask)
     if batch.x.ndim == (1 if model.takes_symbols else 2):
         raise ValueError(f"x has shape {np.shape(x)}, expected a batch of sequences")
@@ -168,6 +170,11 @@ def diagnose(model: Any, x: Any, target: Any, lengths: Any = None, mask: Any = N
     held = batch
     if reference is None:
         reference, held = trained_reference(model, batch, seed, updates)
+    elif not isinstance(reference, Model):
+        raise TypeError(f"reference is a {type(reference).__name__}, expected a Model")
+    elif reference.per_step != model.per_step:
+        raise ValueError(f"reference has the layers {reference.layers}, expected a loss at "
+                         f"{'every step' if model.per_step else 'the last step alone'}")
     dependence = measured(reference, held, lag, np.random.default_rng(seed))
     verdict = _of_model([layer.verdict for layer in layers])
     return Diagnosis(verdict, lag, layers, dependence, _text(verdict, lag, layers, dependence))

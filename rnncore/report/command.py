@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from importlib.util import find_spec
 
+from rnncore.files import write_atomically
 from rnncore.jobs import InputError
+from rnncore.jobs.output import check_output
 from rnncore.jobs.record import load_record, path_of
 
 
@@ -45,26 +46,22 @@ def write_page(model: str, page: str) -> None:
     Raises
     ------
     InputError
-        If the training's files are missing, damaged or no such files.
-    OSError
-        If the page cannot be written.
+        If the training's files are missing, damaged or no such files, or the page would take
+        the place of one of them or cannot be written.
     """
-    from rnncore.files import write_atomically
     from rnncore.report.page import render
 
-    text = render(load_record(model), model)
-    write_atomically(page, text.encode())
+    record = load_record(model)
+    check_output(page, dict.fromkeys((model, path_of(model)), "the training to report on"))
+    text = render(record, model)
+    try:
+        write_atomically(page, text.encode())
+    except OSError as error:
+        raise InputError(f"cannot write {page}: {error.strerror or error}") from None
     print(f"report: {page}", flush=True)
 
 
 def _run(options: argparse.Namespace) -> int:
     check_extras()
-    page = options.out or page_of(options.model)
-    for path in (options.model, path_of(options.model)):
-        if os.path.exists(page) and os.path.exists(path) and os.path.samefile(page, path):
-            raise InputError(f"cannot write {page}: it is the training to report on")
-    try:
-        write_page(options.model, page)
-    except OSError as error:
-        raise InputError(f"cannot write {page}: {error.strerror or error}") from None
+    write_page(options.model, options.out or page_of(options.model))
     return 0

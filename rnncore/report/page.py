@@ -191,6 +191,8 @@ def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
 def _judged(share: float) -> str:
     if share < np.finfo(np.float32).eps:
         return "it vanishes, rounded away beside that of the latest steps"
+    if not np.isfinite(share):
+        return "it overflows"
     if share > _GROWN:
         return "it grows on its way back"
     return "it arrives" if share > _WEAK else "little of it arrives"

@@ -11,7 +11,16 @@ from rnncore.analysis.conditions import Condition
 from rnncore.analysis.contributions import Contributions
 from rnncore.analysis.factors import LayerFactors
 from rnncore.analysis.flow import GradientFlow, Lagged, over_batch
-from rnncore.analysis.plots.style import BLACK, COLORS, GREY, SEQUENTIAL, axes, colorbar, legend
+from rnncore.analysis.plots.style import (
+    BLACK,
+    COLORS,
+    GREY,
+    SEQUENTIAL,
+    axes,
+    band,
+    colorbar,
+    legend,
+)
 from rnncore.parameters import Array
 
 if TYPE_CHECKING:
@@ -110,8 +119,8 @@ def plot_lagged(found: Lagged, bounds: Sequence[Condition] = (),
                if bound.factors is not None}
     for number, (name, rows) in enumerate(zip(found.names, found.dh, strict=True)):
         color = COLORS[number % len(COLORS)]
-        _band(ax, found.lags, rows, name, color)
-        if name in by_name and name == found.names[-1] and found.lags[0] == 0:
+        band(ax, found.lags, rows, name, color)
+        if name in by_name and name == found.names[-1] and 0 in found.lags[:1]:
             bound = by_name[name].log10_bound(len(found.lags) - 1)
             start = _finite(rows[:1]).max(initial=-np.inf)
             ax.plot(found.lags, start + bound, "--", color=color, linewidth=1.2,
@@ -122,18 +131,6 @@ def plot_lagged(found: Lagged, bounds: Sequence[Condition] = (),
 
 def _finite(values: Array) -> Array:
     return values[np.isfinite(values)]
-
-
-def _band(ax: Axes, x: Array, rows: Array, label: str, color: str) -> None:
-    """The mean of the finite entries of rows (K, B) as a line, and their range behind it."""
-    there = np.isfinite(rows)
-    some = there.any(axis=1)
-    count = np.maximum(there.sum(axis=1), 1)
-    mean = np.where(some, np.where(there, rows, 0.0).sum(axis=1) / count, np.nan)
-    low = np.where(some, np.where(there, rows, np.inf).min(axis=1, initial=np.inf), np.nan)
-    high = np.where(some, np.where(there, rows, -np.inf).max(axis=1, initial=-np.inf), np.nan)
-    ax.plot(x, mean, color=color, label=label)
-    ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
 
 def plot_contributions(terms: Contributions, name: str, ax: Axes | None = None) -> Axes:
@@ -215,7 +212,7 @@ def plot_jacobian_norms(found: Sequence[LayerFactors], ax: Axes | None = None) -
     ax = axes(ax, title="Factors of the gradient, J$_t$ = ds$_t$ / ds$_{t-1}$", xlabel="step t",
               ylabel="largest singular value of J$_t$")
     for number, layer in enumerate(found):
-        _band(ax, np.arange(len(layer.norms)), layer.norms, layer.name,
+        band(ax, np.arange(len(layer.norms)), layer.norms, layer.name,
               COLORS[number % len(COLORS)])
     ax.axhline(1.0, color=GREY, linestyle=":", label="neither longer nor shorter")
     legend(ax)
@@ -243,7 +240,7 @@ def plot_products(found: Sequence[LayerFactors], ax: Axes | None = None) -> Axes
               ylabel="log$_{10}$ of the largest singular value")
     for number, layer in enumerate(found):
         color = COLORS[number % len(COLORS)]
-        _band(ax, layer.lags, layer.products, layer.name, color)
+        band(ax, layer.lags, layer.products, layer.name, color)
         exponents = _finite(layer.lyapunov[0])
         if exponents.size:
             ax.plot(layer.lags, layer.lags * exponents.mean() / np.log(10), "--", color=color,

@@ -35,13 +35,10 @@ def plot_perturbation(memories: Mapping[str, Memory], ax: Axes | None = None) ->
                     xlabel="steps k after the perturbation",
                     ylabel="log$_{10}$ of its size, 0 at first")
     for index, (label, memory) in enumerate(memories.items()):
-        color, logs = style.COLORS[index % len(style.COLORS)], memory.log10_perturbation
+        logs = memory.log10_perturbation
         rate = "" if np.isnan(memory.rate) else f": x {memory.rate:.3g} per step"
-        ax.plot(memory.mean_log10, color=color, linewidth=2, label=label + rate)
-        logs = np.where(np.isfinite(logs), logs, np.nan)
-        live = ~np.isnan(logs).all(1)
-        ax.fill_between(np.flatnonzero(live), np.nanmin(logs[live], axis=1),
-                        np.nanmax(logs[live], axis=1), color=color, alpha=0.15, linewidth=0)
+        style.band(ax, np.arange(len(logs)), logs, label + rate,
+                   style.COLORS[index % len(style.COLORS)])
     style.legend(ax)
     return ax
 

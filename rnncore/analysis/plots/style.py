@@ -13,6 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rnncore.parameters import Array
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colorbar import Colorbar
@@ -89,6 +93,18 @@ def log_axis(ax: Axes, which: str) -> None:
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_formatter(Plain())
     axis.set_minor_formatter(Plain())
+
+
+def band(ax: Axes, x: Array, rows: Array, label: str, color: str) -> None:
+    """The mean of the finite entries of rows (K, B) as a line, and their range behind it."""
+    there = np.isfinite(rows)
+    some = there.any(axis=1)
+    count = np.maximum(there.sum(axis=1), 1)
+    mean = np.where(some, np.where(there, rows, 0.0).sum(axis=1) / count, np.nan)
+    low = np.where(some, np.where(there, rows, np.inf).min(axis=1, initial=np.inf), np.nan)
+    high = np.where(some, np.where(there, rows, -np.inf).max(axis=1, initial=-np.inf), np.nan)
+    ax.plot(x, mean, color=color, label=label)
+    ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
 
 def legend(ax: Axes, **options: Any) -> None:

@@ -142,6 +142,11 @@ def plot_error_surface(surface: ErrorSurface, paths: Mapping[str, Path] | None =
         Each begins at its circle; the star is its last point, where that is inside.
     ax : Axes, optional
 
+    Raises
+    ------
+    ValueError
+        If the error is finite nowhere.
+
     Examples
     --------
     >>> from rnncore.analysis.surface import error_surface
@@ -156,6 +161,9 @@ def plot_error_surface(surface: ErrorSurface, paths: Mapping[str, Path] | None =
     ax.grid(False)
     error = np.maximum(surface.error, 1e-6)  # the bottom of the scale
     finite = error[np.isfinite(error)]
+    if not finite.size:
+        raise ValueError("surface has no finite error, expected some: take fewer steps or "
+                         "smaller weights")
     mesh = ax.pcolormesh(surface.w, surface.b, error, cmap=style.SEQUENTIAL, rasterized=True,
                          norm=LogNorm(float(finite.min()), float(finite.max())))
     style.colorbar(ax, mesh, f"error (h$_T$ - {surface.target:g})$^2$")
