@@ -5,7 +5,6 @@ sequences; the last one lets go what the model consists of.
 """
 
 from cpython.bytes cimport PyBytes_FromString
-from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, malloc
@@ -128,16 +127,13 @@ cdef void release(Model *model) noexcept nogil:
 cdef rnn_status make_model(make, argument, rnn_status wrong, rnn_model **made, char *message,
                            size_t bytes) noexcept:
     """Make a handle of what `make(argument)` gives, in any state of Python's errors."""
-    cdef PyObject *kind = NULL
-    cdef PyObject *value = NULL
-    cdef PyObject *traceback = NULL
+    cdef Errors errors = set_aside()
     cdef rnn_status status = RNN_OK
-    PyErr_Fetch(&kind, &value, &traceback)
     try:
         made[0] = <rnn_model *> new_model(make(argument))
     except BaseException as error:
         status = report(error, wrong, message, bytes)
-    PyErr_Restore(kind, value, traceback)
+    put_back(&errors)
     return status
 
 

@@ -112,6 +112,34 @@ static PyObject *learning(PyObject *module, PyObject *args)
     return status ? refused(status) : PyLong_FromLong(before);
 }
 
+/* raising(model, stream): call what takes Python's lock while an exception is on its way, which
+ * is then still there. */
+static PyObject *raising(PyObject *module, PyObject *args)
+{
+    PyObject *object, *shown;
+    rnn_model *model = NULL, *other = NULL;
+    rnn_stream *stream = NULL;
+    rnn_sequence *sequence = NULL;
+    rnn_status status;
+    size_t bytes;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &object, &shown))
+        return NULL;
+    PyErr_SetString(PyExc_KeyError, "on its way");
+    if (!(status = rnn->model_from_python(object, &model, NULL, 0)) &&
+        !(status = rnn->stream_from_python(shown, &stream, NULL, 0)) &&
+        !(status = rnn->sequence_bytes(model, 5, 2, 1, 1, &bytes)) &&
+        !(status = rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &sequence)) &&
+        !(status = rnn->sequence_model(sequence, &other, NULL, 0)) &&
+        !(status = rnn->model_close(&other)) &&
+        rnn->model_from_file("", &other, NULL, 0) != RNN_ERROR_FILE)
+        status = RNN_ERROR_PYTHON;
+    rnn->model_close(&model);
+    rnn->stream_close(&stream);
+    rnn->sequence_close(&sequence);
+    return status ? refused(status) : NULL;
+}
+
 /* ---- Beside Python's lock ---- */
 
 typedef struct {
@@ -170,6 +198,7 @@ static PyObject *locked(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"steps", steps, METH_VARARGS, ""},
     {"learning", learning, METH_VARARGS, ""},
+    {"raising", raising, METH_VARARGS, ""},
     {"locked", locked, METH_VARARGS, ""},
     {NULL, NULL, 0, NULL},
 };
