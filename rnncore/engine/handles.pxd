@@ -81,6 +81,10 @@ cdef inline char *line_of(const void *address) noexcept nogil:
 
 cdef bint python_lives() noexcept nogil
 cdef rnn_status give_shape(const rnn_shape *known, rnn_shape *shape) noexcept nogil
+cdef const char *status_string(rnn_status status) noexcept nogil
+cdef rnn_status refuse(rnn_status status, char *message, size_t bytes) noexcept nogil
+cdef rnn_status begin(const void *given, void **made, char *message,
+                      size_t bytes) noexcept nogil
 cdef rnn_status report(error, rnn_status wrong, char *message, size_t bytes) noexcept
 cdef void retain(Model *model) noexcept nogil
 cdef void release(Model *model) noexcept nogil

@@ -6,12 +6,12 @@ from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
 from rnncore cimport (
-    RNN_ERROR_MODEL, RNN_ERROR_NONFINITE, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_PYTHON,
-    RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_sequence, rnn_status,
+    RNN_ERROR_MODEL, RNN_ERROR_NONFINITE, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_VALUE,
+    RNN_OK, rnn_model, rnn_sequence, rnn_status,
 )
 from rnncore.engine.flat cimport norm_of
 from rnncore.engine.handles cimport (
-    SEQUENCE, check, check_apart, check_array, make_model, python_lives,
+    SEQUENCE, begin, check, check_apart, check_array, make_model, refuse,
 )
 from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run_back
@@ -147,13 +147,10 @@ cdef object _learned(Network network):
 cdef rnn_status sequence_model(const rnn_sequence *sequence, rnn_model **made, char *message,
                                size_t bytes) noexcept nogil:
     cdef const Sequence *s = <const Sequence *> sequence
-    cdef rnn_status status = _check(s)
-    if made == NULL:
-        return RNN_ERROR_NULL
-    made[0] = NULL
+    cdef rnn_status status = begin(s, <void **> made, message, bytes)
+    if status == RNN_OK:
+        status = refuse(_check(s), message, bytes)
     if status != RNN_OK:
         return status
-    if not python_lives():
-        return RNN_ERROR_PYTHON
     with gil:
         return make_model(_learned, <object> s.network, RNN_ERROR_MODEL, made, message, bytes)

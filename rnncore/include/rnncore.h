@@ -106,8 +106,9 @@ typedef struct rnncore_api {
 
     /* ---- Models. Lock, but for the shape ----
      * `model` of the first is a PyObject *, an rnncore.Model; its weights at this moment are
-     * taken. `message`, of so many bytes, receives what is wrong in words; it may be NULL.
-     * `made` is NULL where that is so, here and wherever a handle is made. */
+     * taken. `message`, of so many bytes, receives in words (UTF-8) what is wrong, where
+     * something is; it may be NULL. `made` is then set to NULL, here and wherever a handle is
+     * made. */
     rnn_status (*model_from_python)(void *model, rnn_model **made, char *message, size_t bytes);
     rnn_status (*model_from_file)(const char *path, rnn_model **made, char *message,
                                   size_t bytes);
