@@ -23,12 +23,28 @@ static PyObject *refused(rnn_status status)
     return NULL;
 }
 
+/* The arguments (model, count): a handle, its shape, and x, which is 0 if it is of symbols. */
+static int take_model(PyObject *args, rnn_model **model, Py_ssize_t *count, rnn_shape *shape,
+                      void *x, size_t bytes)
+{
+    PyObject *object;
+    rnn_status status;
+    if (!PyArg_ParseTuple(args, "On", &object, count))
+        return 0;
+    if ((status = rnn->model_from_python(object, model, NULL, 0)))
+        return refused(status) != NULL;
+    shape->struct_size = sizeof *shape;
+    rnn->model_shape(*model, shape);
+    if (shape->symbols)
+        memset(x, 0, bytes);
+    return 1;
+}
+
 /* steps(model, count): the allocations of so many steps of a stream, of blocks of steps, and of
  * resets and copies among them. Two system calls, getppid, stand around them. */
 static PyObject *steps(PyObject *module, PyObject *args)
 {
     double x[WIDE / 8] = {0.5, -1}, y[WIDE / 8], many_x[WIDE], many_y[WIDE];
-    PyObject *object;
     rnn_model *model;
     rnn_stream *stream, *other;
     rnn_shape shape = {0};
@@ -37,14 +53,8 @@ static PyObject *steps(PyObject *module, PyObject *args)
     long before;
     (void)module;
     memset(many_x, 0, sizeof many_x);
-    if (!PyArg_ParseTuple(args, "On", &object, &count))
+    if (!take_model(args, &model, &count, &shape, x, sizeof x))
         return NULL;
-    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
-        return refused(status);
-    shape.struct_size = sizeof shape;
-    rnn->model_shape(model, &shape);
-    if (shape.symbols)
-        memset(x, 0, sizeof x);
     rnn->stream_create(model, 1, NULL, 0, &stream);
     rnn->stream_create(model, 1, NULL, 0, &other);
     Py_BEGIN_ALLOW_THREADS
@@ -75,7 +85,6 @@ static PyObject *learning(PyObject *module, PyObject *args)
 {
     double x[10 * WIDE / 8] = {1, 2, 3}, y[10 * WIDE / 8], norm;
     const int64_t lengths[] = {5, 3};
-    PyObject *object;
     rnn_model *model;
     rnn_sequence *sequence;
     rnn_shape shape = {0};
@@ -83,14 +92,8 @@ static PyObject *learning(PyObject *module, PyObject *args)
     Py_ssize_t count;
     long before;
     (void)module;
-    if (!PyArg_ParseTuple(args, "On", &object, &count))
+    if (!take_model(args, &model, &count, &shape, x, sizeof x))
         return NULL;
-    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
-        return refused(status);
-    shape.struct_size = sizeof shape;
-    rnn->model_shape(model, &shape);
-    if (shape.symbols)
-        memset(x, 0, sizeof x);
     status = rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &sequence);
     Py_BEGIN_ALLOW_THREADS
     const size_t in = 10 * shape.x_bytes, out = (shape.per_step ? 10 : 2) * shape.y_bytes;
