@@ -101,6 +101,21 @@ def test_a_stream_of_python_is_shared():
     same_bits(by_steps(clone, x, 5), y)
 
 
+def test_a_shape_is_that_of_the_stream():
+    """Not of the model, which here gives the last step alone and has parameters."""
+    model = rc.Model([rc.LSTM(2, 5, num_layers=2), rc.Last(), rc.Linear(5, 3)], seed=0)
+    handle, stream = c.model_of(model), model.stream(4)
+    known = handle.shape()
+    assert (known.batch, known.parameters, known.per_step) == (0, model.parameters.size, 0)
+    assert known.state_bytes == 2 * 2 * 5 * 4
+    shared = c.Handle("stream", "stream_from_python", id(stream), "message")
+    for one in (c.stream_of(handle, 4), shared, c.clone_of(shared)):
+        shape = one.shape()
+        assert (shape.batch, shape.parameters, shape.per_step, shape.steps) == (4, 0, 1, 0)
+        assert shape.state_bytes == 4 * known.state_bytes
+        assert (shape.inputs, shape.outputs, shape.x_bytes, shape.y_bytes) == (2, 3, 8, 12)
+
+
 def test_a_handle_outlives_its_model():
     model, x = network(), np.random.default_rng(0).integers(0, 11, (9, 2))
     y, handle = model.infer(x)[0], c.model_of(model)

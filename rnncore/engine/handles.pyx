@@ -133,7 +133,7 @@ cdef void _describe_program(Model *model, Program program) except *:
     """The model of a stream: its plans, without the parameters that they were made of."""
     cdef Chain *chain = &program.chain
     _describe(model, program.plans, chain.itemsize)
-    model.form, model.shape.one_way, model.shape.per_step = chain, True, True
+    model.form, model.shape.one_way = chain, True
     model.shape.symbols, model.shape.outputs = chain.symbols, chain.outputs
     model.shape.inputs = 1 if chain.table != NULL else chain.inputs
 

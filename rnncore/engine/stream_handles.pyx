@@ -159,7 +159,7 @@ cdef rnn_status stream_shape(const rnn_stream *stream, rnn_shape *shape) noexcep
     if status == RNN_OK:
         status = give_shape(&s.model.shape, shape)
     if status == RNN_OK:
-        shape.batch = s.chain.size
+        shape.batch, shape.parameters, shape.per_step = s.chain.size, 0, True
         shape.state_bytes *= shape.batch
     return status
 
