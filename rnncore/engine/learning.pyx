@@ -15,7 +15,7 @@ from rnncore.engine.handles cimport (
 )
 from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run_back
-from rnncore.engine.sequence_handles cimport Sequence
+from rnncore.engine.sequence_handles cimport Sequence, check_symbols
 from rnncore.engine.types cimport rnn_update
 
 cdef double _CLIP_EPSILON = 1e-6  # as rnncore.clip_norm and torch.nn.utils.clip_grad_norm_
@@ -48,6 +48,8 @@ cdef rnn_status sequence_backward(rnn_sequence *sequence, const void *dy, size_t
                              s.model.shape.itemsize)
         if status == RNN_OK:
             status = check_apart(dy, dy_bytes, dx, dx_bytes)
+    if status == RNN_OK:  # the symbols may be others by now
+        status = check_symbols(s.model, (<Network> s.network).symbols, rows)
     if status == RNN_OK:
         run_back(<Network> s.network, dy, dx)
     return status

@@ -8,8 +8,7 @@ from libc.string cimport memset
 
 from rnncore cimport (
     RNN_ERROR_ALIGNMENT, RNN_ERROR_MEMORY, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_PYTHON,
-    RNN_ERROR_SIZE, RNN_ERROR_SYMBOL, RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_sequence,
-    rnn_shape, rnn_status,
+    RNN_ERROR_SIZE, RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_sequence, rnn_shape, rnn_status,
 )
 from rnncore.engine.handles cimport (
     CLOSED, MODEL, SEQUENCE, Errors, Model, check, check_apart, check_array, give_shape,
@@ -145,7 +144,6 @@ cdef rnn_status _check_pass(const Model *model, Network net, size_t steps,
                             const void *y, size_t y_bytes) noexcept nogil:
     cdef size_t size = net.size, rows = steps * size, i
     cdef size_t out = rows if model.shape.per_step else size
-    cdef const int64_t *symbols = <const int64_t *> x
     cdef rnn_status status
     if steps > <size_t> net.steps:
         return RNN_ERROR_VALUE
@@ -162,10 +160,7 @@ cdef rnn_status _check_pass(const Model *model, Network net, size_t steps,
     for i in range(size if lengths != NULL else 0):
         if not 0 <= lengths[i] <= <int64_t> steps:
             return RNN_ERROR_VALUE
-    for i in range(rows if model.shape.symbols else 0):
-        if not 0 <= symbols[i] < <int64_t> model.shape.symbols:
-            return RNN_ERROR_SYMBOL
-    return RNN_OK
+    return check_symbols(model, x, rows)
 
 
 cdef rnn_status _run(rnn_sequence *sequence, size_t steps, const int64_t *lengths,
