@@ -140,6 +140,8 @@ def _build(saved: Mapping[str, Any], loss: str | LossFunction | Loss | None,
     if loss is None and saved["loss"] == "custom":
         raise ValueError("its loss is a callable, expected it as load(path, loss=...)")
     for config in saved["layers"]:
+        if not isinstance(config, dict):
+            raise ValueError(f"a layer is {config!r}, expected its settings by name")
         if config.get("num_layers", 1) > len(tensors):
             raise ValueError(f"num_layers is {config['num_layers']}, expected no more than its "
                              f"{len(tensors)} tensors")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from problems import parts, same_bits
+from problems import parts, same_bits, takes_many_taps
 
 import rnncore as rc
 
@@ -18,6 +18,18 @@ def same_states(got, expected):
 
 def draw(*shape, dtype=np.float32, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def structured(cell, structures, shapes, dtype):
+    """Models of one layer in each of the structures, and their inputs (9, B, I); of `shapes`,
+    which are (B, I, H), others for every cell."""
+    for i, structure in enumerate(structures):
+        if len(structure.get("taps", ())) > 1 and not takes_many_taps(cell):
+            continue
+        size, inputs, hidden = shapes[(i + len(cell.name)) % len(shapes)]
+        inputs = hidden if cell.kind == "IntersectionRNN" else inputs
+        layer = getattr(rc, cell.kind)(inputs, hidden, dtype=dtype, **cell.options | structure)
+        yield rc.Model([layer], seed=i), draw(9, size, inputs, dtype=dtype)
 
 
 def network(batch_first=False, **options):

@@ -101,6 +101,12 @@ def test_the_lock_of_python_is_not_taken(probe):
         assert c_builds.load(probe).locked(model, 60)
 
 
+def test_an_exception_on_its_way_is_left_alone(probe):
+    model = rc.Model([rc.LSTM(2, 4)], seed=0)
+    with pytest.raises(KeyError, match="on its way"):
+        c_builds.load(probe).raising(model, model.stream())
+
+
 @pytest.mark.parametrize("kind", [rc.LSTM, rc.GRU])
 def test_cython_steps_have_the_bits_of_infer(cyprobe, kind):
     model, x = rc.Model([kind(2, 17), rc.Linear(17, 3)], seed=0), draw(100_000, 2)

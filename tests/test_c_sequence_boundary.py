@@ -55,6 +55,31 @@ def test_what_is_refused_changes_nothing():
         refused("ORDER", plain, name, *arguments)
 
 
+def test_symbols_that_have_become_others_are_refused():
+    """They are read again by the backward pass."""
+    model, x = rc.Model([rc.Embedding(5, 3), rc.Linear(3, 2)]), np.ones((2, 2), np.int64)
+    sequence, y = c.sequence_of(c.model_of(model), 2, 2), np.empty((2, 2, 2), np.float32)
+    sequence("forward", 2, None, x, y)
+    for bad in (5, -1, 2**62, -2**63):
+        x[1, 1] = bad
+        refused("SYMBOL", sequence, "backward", y, None, 0)
+    assert not gradients(sequence, np.float32).any()
+    x[1, 1] = 0
+    sequence("backward", y, None, 0)
+    assert gradients(sequence, np.float32).any()
+
+
+def test_momentum_is_remembered_past_steps_without():
+    sequence = c.sequence_of(c.model_of(rc.Model([rc.Linear(2, 1)], seed=0)), 1, 1)
+    before, after = np.empty((2, 3), np.float32)
+    sequence("get_parameters", before)
+    for momentum in (0.5, 0.0, 0.5):  # v = 1, then 1 but not kept, then 0.5 * 1 + 1
+        gradients(sequence, np.float32)[:] = 1
+        sequence("sgd", 0.25, momentum)
+    sequence("get_parameters", after)
+    np.testing.assert_allclose(before - after, 0.25 * (1 + 1 + 1.5), rtol=1e-6)
+
+
 def test_sizes_that_are_none():
     handle, size = c.model_of(rc.Model([rc.LSTM(3, 4)], seed=0)), ctypes.c_size_t()
     for steps, batch, threads, status in (

@@ -247,8 +247,20 @@ def test_rows_are_reset_and_copied_alone():
         refused("VALUE", one, "reset_row", row)
         refused("VALUE", one, "copy_row", row, other.value, 0)
         refused("VALUE", other, "copy_row", 0, one.value, row)
-    strange = c.sequence_of(c.model_of(rc.Model([rc.GRU(2, 3)])), 1, 4)
+
+
+@pytest.mark.parametrize(("layer", "other"), [
+    (rc.RNN(3, 4), rc.GRU(3, 4)), (rc.GRU(3, 4), rc.GRU(3, 5)), (rc.GRU(3, 4), rc.LSTM(3, 4)),
+    (rc.GRU(3, 4), rc.GRU(3, 2, dtype="float64")),
+    (rc.LSTM(3, 4, num_layers=2), rc.LSTM(3, 4, bidirectional=True)),
+    (rc.LSTM(3, 4, num_layers=2), rc.LSTM(3, 4, taps=(2,))),
+])
+def test_rows_are_copied_between_models_of_one_form(layer, other):
+    """States may be of as many bytes and yet be other states."""
+    one, strange = (c.sequence_of(c.model_of(rc.Model([each])), 1, 2, training=False)
+                    for each in (layer, other))
     refused("MODEL", one, "copy_row", 0, strange.value, 0)
+    refused("MODEL", strange, "copy_row", 0, one.value, 0)
 
 
 def test_a_sequence_outlives_all_others():

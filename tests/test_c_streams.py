@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import c_interface as c
 import numpy as np
 import pytest
 from cases import CELLS
 from fences import can_fence, fenced
-from problems import every_cell, every_dtype, every_isa, same_bits, takes_many_taps
-from stream_problems import draw, network
+from problems import every_cell, every_dtype, every_isa, same_bits
+from stream_problems import draw, network, structured
 
 import rnncore as rc
 from rnncore.engine.spec import use
@@ -40,20 +40,13 @@ def flat(state):
 @every_isa
 @every_cell
 def test_steps_give_the_bits_of_infer(cell, isa, dtype):
-    for i, structure in enumerate(STRUCTURES):
-        if len(structure.get("taps", ())) > 1 and not takes_many_taps(cell):
-            continue
-        size, inputs, hidden = SHAPES[(i + len(cell.name)) % len(SHAPES)]
-        inputs = hidden if cell.kind == "IntersectionRNN" else inputs
-        layer = getattr(rc, cell.kind)(inputs, hidden, dtype=dtype, **cell.options | structure)
-        x = draw(9, size, inputs, dtype=dtype)
+    for model, x in structured(cell, STRUCTURES, SHAPES, dtype):
         with use(isa=isa, engine="native"):
-            model = rc.Model([layer], seed=i)
             y, _ = model.infer(x)
             handle = c.model_of(model)
         assert handle.shape().isa == isa.encode()
-        stream, again = c.stream_of(handle, size), np.empty_like(y)
-        same_bits(by_steps(stream, x, hidden), y, "y")
+        stream, again = c.stream_of(handle, x.shape[1]), np.empty_like(y)
+        same_bits(by_steps(stream, x, model.output_size), y, "y")
         stream("reset")
         stream("run", len(x), x, again)
         same_bits(again, y, "y of a block")
@@ -106,6 +99,21 @@ def test_a_stream_of_python_is_shared():
     same_bits(by_steps(shared, x[20:], 5), y[20:])
     shared.close()
     same_bits(by_steps(clone, x, 5), y)
+
+
+def test_a_shape_is_that_of_the_stream():
+    """Not of the model, which here gives the last step alone and has parameters."""
+    model = rc.Model([rc.LSTM(2, 5, num_layers=2), rc.Last(), rc.Linear(5, 3)], seed=0)
+    handle, stream = c.model_of(model), model.stream(4)
+    known = handle.shape()
+    assert (known.batch, known.parameters, known.per_step) == (0, model.parameters.size, 0)
+    assert known.state_bytes == 2 * 2 * 5 * 4
+    shared = c.Handle("stream", "stream_from_python", id(stream), "message")
+    for one in (c.stream_of(handle, 4), shared, c.clone_of(shared)):
+        shape = one.shape()
+        assert (shape.batch, shape.parameters, shape.per_step, shape.steps) == (4, 0, 1, 0)
+        assert shape.state_bytes == 4 * known.state_bytes
+        assert (shape.inputs, shape.outputs, shape.x_bytes, shape.y_bytes) == (2, 3, 8, 12)
 
 
 def test_a_handle_outlives_its_model():
@@ -238,11 +246,8 @@ def test_many_streams_in_many_threads(name):
                     streams[i] = c.clone_of(stream)
         wrong.extend(i for i in got if got[i].tobytes() != expected[i])
 
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
     assert not wrong
 
 

@@ -173,6 +173,7 @@ def test_tensors_that_are_not_those_of_the_layers(path, name, array, message):
         ({"layers": [{}]}, "is not a model that can be loaded"),
         ({"layers": []}, "layers holds no layer with parameters"),
         ({"layers": None}, "is not a model that can be loaded"),
+        ({"layers": ["RNN"]}, "loaded: a layer is 'RNN', expected its settings by name"),
         ({"loss": "l2"}, "is not a model that can be loaded: loss is 'l2'"),
         ({"reduction": "max"}, "is not a model that can be loaded: reduction is 'max'"),
     ],

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from cases import CELLS
 from fences import can_fence, fenced, poisoned
 from problems import every_cell, every_dtype, every_isa, same_bits, takes_many_taps
-from stream_problems import draw, network, same_states
+from stream_problems import draw, network, same_states, structured
 from test_memory import resident
 
 import rnncore as rc
@@ -34,16 +34,9 @@ def by_steps(stream, x):
 @every_cell
 def test_steps_give_the_bits_of_the_sequence(cell, isa, dtype):
     """From zeros and from a state, whichever slot the rings begin at."""
-    for i, structure in enumerate(STRUCTURES):
-        if len(structure.get("taps", ())) > 1 and not takes_many_taps(cell):
-            continue
-        size, inputs, hidden = SHAPES[(i + len(cell.name)) % len(SHAPES)]
-        inputs = hidden if cell.kind == "IntersectionRNN" else inputs
-        layer = getattr(rc, cell.kind)(inputs, hidden, dtype=dtype, **cell.options | structure)
-        model = rc.Model([layer], seed=i)
-        x = draw(9, size, inputs, dtype=dtype)
+    for model, x in structured(cell, STRUCTURES, SHAPES, dtype):
         with use(isa=isa, engine="native"):
-            stream = model.stream(size)
+            stream = model.stream(x.shape[1])
             y, state = model.infer(x)
             same_bits(by_steps(stream, x), y, "y")
             same_states(stream.state, state)
@@ -242,11 +235,8 @@ def test_streams_in_many_threads(hidden):
                 rows.append(streams[i].step(xs[i][t]))
         wrong.extend(i for i in got if np.stack(got[i]).tobytes() != expected[i])
 
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
     assert not wrong
 
 

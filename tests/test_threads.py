@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,18 +81,12 @@ def test_many_callers_share_one_model():
     layer = rc.LSTM(INPUTS, HIDDEN, seed=0)
     x = np.random.default_rng(1).standard_normal((STEPS, ROWS, INPUTS)).astype(np.float32)
     expected = layer.infer(x)[0].tobytes()
-    wrong = []
 
-    def call():
-        wrong.extend(i for i in range(20) if layer.infer(x)[0].tobytes() != expected)
+    def call(_):
+        return all(layer.infer(x)[0].tobytes() == expected for _ in range(20))
 
-    with rc.num_threads(4):
-        callers = [threading.Thread(target=call) for _ in range(6)]
-        for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join()
-    assert not wrong
+    with rc.num_threads(4), ThreadPoolExecutor(6) as callers:
+        assert all(callers.map(call, range(6)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

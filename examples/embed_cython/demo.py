@@ -37,12 +37,13 @@ def main():
         thread.join()
     if any(out.tobytes() != y.tobytes() for out, y in zip(outs, expected, strict=True)):
         sys.exit("threads differ from Python's steps")
-    try:
-        Voice(rc.Model([rc.GRU(1, 4)]), FEEDBACK)
-    except ValueError as error:
-        print(f"refused: {error}")
-    else:
-        sys.exit("a model of other widths was accepted")
+    for other in (rc.Model([rc.GRU(1, 4)]), 3):
+        try:
+            Voice(other, FEEDBACK)
+        except ValueError as error:
+            print(f"refused: {error}")
+        else:
+            sys.exit(f"{other} was accepted")
     print(f"{VOICES} threads of {STEPS} steps, the same bits as Python's")
 
 

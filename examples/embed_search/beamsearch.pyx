@@ -16,10 +16,10 @@ from rnncore cimport (
 cdef const rnncore_api *rnn = rnncore_import()
 
 
-cdef int check(rnn_status status, const char *message=b"") except -1:
-    """Raise what a status says."""
+cdef int check(rnn_status status, const char *message=NULL) except -1:
+    """Raise what a status says, in the words of the message if there is one."""
     if status != RNN_OK:
-        raise ValueError((message or rnn.status_string(status)).decode())
+        raise ValueError((rnn.status_string(status) if message == NULL else message).decode())
     return 0
 
 

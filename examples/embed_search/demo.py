@@ -1,4 +1,4 @@
-"""Search with three beams, and try all continuations besides: python demo.py."""
+"""Search with some beams, and try all continuations besides: python demo.py."""
 
 import itertools
 import sys
@@ -21,7 +21,7 @@ def score(model, prompt, path):
 
 
 def main():
-    """As many beams as continuations find all of them; fewer find good ones, scored right."""
+    """All beams have the scores that Python finds, and the most find the likeliest of all."""
     model = rc.Model([rc.Embedding(SYMBOLS, 4), rc.LSTM(4, 20), rc.Linear(20, SYMBOLS)], seed=0)
     with model.writable() as flat:
         flat *= 3  # an untrained network has no favourites
@@ -36,7 +36,13 @@ def main():
         print(f"{beams} beams: {paths[0]} with {scores[0]:.4f}")
     if tuple(paths[0]) != every[0][1]:
         sys.exit(f"found {paths[0]}, expected {every[0][1]}")
-    print(f"the likeliest of {len(every)} continuations")
+    try:
+        Search(model, 2).run([SYMBOLS], LENGTH)
+    except ValueError as error:
+        print(f"refused: {error}")
+    else:
+        sys.exit("a symbol that the model does not have was accepted")
+    print(f"the likeliest of {len(every)} continuations, with the scores of Python")
 
 
 if __name__ == "__main__":

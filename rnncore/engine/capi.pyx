@@ -19,35 +19,6 @@ cdef bytes _version = b""     # which it points to
 cdef enum:
     FIRST_BYTES = 3 * 8 + 38 * 8      # of the struct when this ABI was first published
 
-# By status.
-cdef const char *_lines[18]
-_lines[:] = [
-    b"all went well",
-    b"a handle or a pointer is NULL",
-    b"this is not a handle, or one of another kind",
-    b"the handle was closed",
-    b"header and library do not fit",
-    b"struct_size of the rnn_shape is not sizeof(rnn_shape)",
-    b"the bytes of an array or of memory are not as many as expected",
-    b"an array is not aligned as its elements are",
-    b"an output shares memory with an input",
-    b"a number is out of its range",
-    b"x holds a symbol that the embedding does not have",
-    b"this is not what a model of this kind can do",
-    b"the Python object is of a wrong type",
-    b"the file cannot be read, or is not a model",
-    b"there is not so much memory",
-    b"backward has no forward pass before it, or the sequence was not made for training",
-    b"the gradient is not finite",
-    b"Python is not there any more, or raised an error",
-]
-
-
-cdef const char *_status_string(rnn_status status) noexcept nogil:
-    if 0 <= <int> status < 18:
-        return _lines[<int> status]
-    return "not a status of this library"
-
 
 cdef rnn_status _check(int abi_version, size_t struct_size) noexcept nogil:
     if abi_version != RNNCORE_ABI or struct_size % sizeof(void *) or \
@@ -116,7 +87,7 @@ def capsule(str version, snapshot, load, program):
     handles.connect(snapshot, load)
     stream_handles.connect(program)
     _api.struct_size, _api.abi_version, _api.version = sizeof(_api), RNNCORE_ABI, _version
-    _api.check, _api.status_string = _check, _status_string
+    _api.check, _api.status_string = _check, handles.status_string
     _fill_models()
     _fill_streams()
     _fill_sequences()

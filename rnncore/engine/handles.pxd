@@ -1,5 +1,6 @@
 """What is behind the handles of rnncore.h. A handle begins with its kind."""
 
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
@@ -22,6 +23,23 @@ cdef struct Model:
     PyObject *owner           # of all that is pointed to: a Snapshot, or a Stream's Program
     const Chain *form         # of its streams; NULL where there can be none
     rnn_shape shape
+
+
+# An exception on its way, or none: Python must not run while there is one.
+cdef struct Errors:
+    PyObject *kind
+    PyObject *value
+    PyObject *traceback
+
+
+cdef inline Errors set_aside() noexcept:
+    cdef Errors errors
+    PyErr_Fetch(&errors.kind, &errors.value, &errors.traceback)
+    return errors
+
+
+cdef inline void put_back(Errors *errors) noexcept:
+    PyErr_Restore(errors.kind, errors.value, errors.traceback)
 
 
 cdef inline rnn_status check(const void *handle, uint32_t kind) noexcept nogil:
@@ -63,6 +81,11 @@ cdef inline char *line_of(const void *address) noexcept nogil:
 
 cdef bint python_lives() noexcept nogil
 cdef rnn_status give_shape(const rnn_shape *known, rnn_shape *shape) noexcept nogil
+cdef const char *status_string(rnn_status status) noexcept nogil
+cdef rnn_status refuse(rnn_status status, char *message, size_t bytes) noexcept nogil
+cdef rnn_status begin(const void *given, void **made, char *message,
+                      size_t bytes) noexcept nogil
+cdef rnn_status report(error, rnn_status wrong, char *message, size_t bytes) noexcept
 cdef void retain(Model *model) noexcept nogil
 cdef void release(Model *model) noexcept nogil
 cdef Model *new_model(owner) except NULL

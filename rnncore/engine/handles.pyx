@@ -5,11 +5,10 @@ sequences; the last one lets go what the model consists of.
 """
 
 from cpython.bytes cimport PyBytes_FromString
-from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strlen
 
 from rnncore cimport (
     RNN_ERROR_FILE, RNN_ERROR_MEMORY, RNN_ERROR_MODEL, RNN_ERROR_NULL, RNN_ERROR_PYTHON,
@@ -32,6 +31,35 @@ cdef extern from "Python.h":
 # What the package above makes of a model and of a file; set once, at import.
 cdef object _snapshot = None, _load = None
 
+# By status.
+cdef const char *_lines[18]
+_lines[:] = [
+    b"all went well",
+    b"a handle or a pointer is NULL",
+    b"this is not a handle, or one of another kind",
+    b"the handle was closed",
+    b"header and library do not fit",
+    b"struct_size of the rnn_shape is not sizeof(rnn_shape)",
+    b"the bytes of an array or of memory are not as many as expected",
+    b"an array is not aligned as its elements are",
+    b"an output shares memory with an input",
+    b"a number is out of its range",
+    b"x holds a symbol that the embedding does not have",
+    b"this is not what a model of this kind can do",
+    b"the Python object is of a wrong type",
+    b"the file cannot be read, or is not a model",
+    b"there is not so much memory",
+    b"backward has no forward pass before it, or the sequence was not made for training",
+    b"the gradient is not finite",
+    b"Python is not there any more, or raised an error",
+]
+
+
+cdef const char *status_string(rnn_status status) noexcept nogil:
+    if 0 <= <int> status < 18:
+        return _lines[<int> status]
+    return "not a status of this library"
+
 
 cdef void connect(snapshot, load) noexcept:
     global _snapshot, _load
@@ -42,14 +70,38 @@ cdef bint python_lives() noexcept nogil:
     return Py_IsInitialized() != 0
 
 
+cdef void _tell(const char *words, size_t size, char *message, size_t bytes) noexcept nogil:
+    """Write as much of some words as there is room for, and no part of a character."""
+    if message != NULL and bytes > 0:
+        size = min(size, bytes - 1)
+        while size > 0 and words[size] & 0xC0 == 0x80:
+            size -= 1
+        memcpy(message, words, size)
+        message[size] = 0
+
+
+cdef rnn_status refuse(rnn_status status, char *message, size_t bytes) noexcept nogil:
+    """A status, told in its own words where it is an error."""
+    cdef const char *line = status_string(status)
+    if status != RNN_OK:
+        _tell(line, strlen(line), message, bytes)
+    return status
+
+
+cdef rnn_status begin(const void *given, void **made, char *message,
+                      size_t bytes) noexcept nogil:
+    """What comes before Python makes a handle of something."""
+    if made != NULL:
+        made[0] = NULL
+    if given == NULL or made == NULL:
+        return refuse(RNN_ERROR_NULL, message, bytes)
+    return refuse(RNN_OK if python_lives() else RNN_ERROR_PYTHON, message, bytes)
+
+
 cdef rnn_status report(error, rnn_status wrong, char *message, size_t bytes) noexcept:
     """The status of an exception, `wrong` where a value was, and its words."""
     words = str(error).encode("utf-8", "replace") or type(error).__name__.encode()
-    cdef size_t size
-    if message != NULL and bytes > 0:
-        size = min(<size_t> len(words), bytes - 1)
-        memcpy(message, <const char *> words, size)
-        message[size] = 0
+    _tell(words, len(words), message, bytes)
     if isinstance(error, TypeError):
         return RNN_ERROR_TYPE
     if isinstance(error, (OSError, ValueError)):
@@ -81,7 +133,7 @@ cdef void _describe_program(Model *model, Program program) except *:
     """The model of a stream: its plans, without the parameters that they were made of."""
     cdef Chain *chain = &program.chain
     _describe(model, program.plans, chain.itemsize)
-    model.form, model.shape.one_way, model.shape.per_step = chain, True, True
+    model.form, model.shape.one_way = chain, True
     model.shape.symbols, model.shape.outputs = chain.symbols, chain.outputs
     model.shape.inputs = 1 if chain.table != NULL else chain.inputs
 
@@ -128,41 +180,30 @@ cdef void release(Model *model) noexcept nogil:
 cdef rnn_status make_model(make, argument, rnn_status wrong, rnn_model **made, char *message,
                            size_t bytes) noexcept:
     """Make a handle of what `make(argument)` gives, in any state of Python's errors."""
-    cdef PyObject *kind = NULL
-    cdef PyObject *value = NULL
-    cdef PyObject *traceback = NULL
+    cdef Errors errors = set_aside()
     cdef rnn_status status = RNN_OK
-    PyErr_Fetch(&kind, &value, &traceback)
     try:
         made[0] = <rnn_model *> new_model(make(argument))
     except BaseException as error:
         status = report(error, wrong, message, bytes)
-    PyErr_Restore(kind, value, traceback)
+    put_back(&errors)
     return status
 
 
 cdef rnn_status model_from_python(void *model, rnn_model **made, char *message,
                                   size_t bytes) noexcept nogil:
-    if made == NULL:
-        return RNN_ERROR_NULL
-    made[0] = NULL
-    if model == NULL:
-        return RNN_ERROR_NULL
-    if not python_lives():
-        return RNN_ERROR_PYTHON
+    cdef rnn_status status = begin(model, <void **> made, message, bytes)
+    if status != RNN_OK:
+        return status
     with gil:
         return make_model(_snapshot, <object> model, RNN_ERROR_MODEL, made, message, bytes)
 
 
 cdef rnn_status model_from_file(const char *path, rnn_model **made, char *message,
                                 size_t bytes) noexcept nogil:
-    if made == NULL:
-        return RNN_ERROR_NULL
-    made[0] = NULL
-    if path == NULL:
-        return RNN_ERROR_NULL
-    if not python_lives():
-        return RNN_ERROR_PYTHON
+    cdef rnn_status status = begin(path, <void **> made, message, bytes)
+    if status != RNN_OK:
+        return status
     with gil:
         return make_model(_load, PyBytes_FromString(path), RNN_ERROR_FILE, made,
                           message, bytes)

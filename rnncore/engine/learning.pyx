@@ -6,16 +6,16 @@ from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
 from rnncore cimport (
-    RNN_ERROR_MODEL, RNN_ERROR_NONFINITE, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_PYTHON,
-    RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_sequence, rnn_status,
+    RNN_ERROR_MODEL, RNN_ERROR_NONFINITE, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_VALUE,
+    RNN_OK, rnn_model, rnn_sequence, rnn_status,
 )
 from rnncore.engine.flat cimport norm_of
 from rnncore.engine.handles cimport (
-    SEQUENCE, check, check_apart, check_array, make_model, python_lives,
+    SEQUENCE, begin, check, check_apart, check_array, make_model, refuse,
 )
 from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run_back
-from rnncore.engine.sequence_handles cimport Sequence
+from rnncore.engine.sequence_handles cimport Sequence, check_symbols
 from rnncore.engine.types cimport rnn_update
 
 cdef double _CLIP_EPSILON = 1e-6  # as rnncore.clip_norm and torch.nn.utils.clip_grad_norm_
@@ -48,6 +48,8 @@ cdef rnn_status sequence_backward(rnn_sequence *sequence, const void *dy, size_t
                              s.model.shape.itemsize)
         if status == RNN_OK:
             status = check_apart(dy, dy_bytes, dx, dx_bytes)
+    if status == RNN_OK:  # the symbols may be others by now
+        status = check_symbols(s.model, (<Network> s.network).symbols, rows)
     if status == RNN_OK:
         run_back(<Network> s.network, dy, dx)
     return status
@@ -147,13 +149,10 @@ cdef object _learned(Network network):
 cdef rnn_status sequence_model(const rnn_sequence *sequence, rnn_model **made, char *message,
                                size_t bytes) noexcept nogil:
     cdef const Sequence *s = <const Sequence *> sequence
-    cdef rnn_status status = _check(s)
-    if made == NULL:
-        return RNN_ERROR_NULL
-    made[0] = NULL
+    cdef rnn_status status = begin(s, <void **> made, message, bytes)
+    if status == RNN_OK:
+        status = refuse(_check(s), message, bytes)
     if status != RNN_OK:
         return status
-    if not python_lives():
-        return RNN_ERROR_PYTHON
     with gil:
         return make_model(_learned, <object> s.network, RNN_ERROR_MODEL, made, message, bytes)

@@ -9,7 +9,7 @@ import numpy
 from cpython.buffer cimport PyBUF_WRITE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.backward cimport Buffers, carve_backward
@@ -170,6 +170,10 @@ cdef class Network:
     cdef void repack(self) noexcept nogil:
         """Pack the parameters anew, after they have changed."""
         cdef Py_ssize_t i, k
+        cdef Room *room
         for i in range(self.n_rooms):
-            for k in range(self.rooms[i].n_layers):
-                pack_layer(&(<Run> self.rooms[i].run).plan.layers[k], &self.rooms[i].values[k])
+            room = &self.rooms[i]
+            if room.run != NULL:
+                memset(room.packed, 0, (<Run> room.run).plan.bytes)
+            for k in range(room.n_layers):
+                pack_layer(&(<Run> room.run).plan.layers[k], &room.values[k])

@@ -34,33 +34,25 @@ cdef void _begin(Room *room, Run run) noexcept nogil:
     run.sequences.rows = room.batch.offset[room.batch.steps]
 
 
-cdef void _forward(Network net, Room *room, Run run, const void *x, void *y) noexcept nogil:
-    """Run a layer and keep what its backward pass needs."""
+cdef void _run_layer(Network net, Room *room, Run run, const void *x, void *y,
+                     bint keep) noexcept nogil:
+    """Run a layer; keep what its backward pass needs, or nothing."""
     cdef const Batch *batch = &run.sequences.batch
     cdef Py_ssize_t last = run.plan.n_layers
     cdef Arena arena
     _begin(room, run)
-    arena.base, arena.used = room.tape, 0
-    run.carve(&arena)
-    load(batch, net.item, _user(x, batch.size, room.inputs), run.inputs[0], run.strides[0],
-         room.inputs, run.strides[0])
-    run.forward(<const void **> room.states, room.states)
-    store(batch, net.item, run.inputs[last], run.strides[last],
-          _user(y, batch.size, room.width), room.width, False)
-
-
-cdef void _infer(Network net, Room *room, Run run, const void *x, void *y) noexcept nogil:
-    """Run a layer and keep nothing."""
-    cdef const Batch *batch = &run.sequences.batch
-    cdef Py_ssize_t last = run.plan.n_layers
-    cdef Arena arena
-    _begin(room, run)
-    arena.base, arena.used = net.scratch, 0
-    run.inputs[0] = take(&arena, run.sequences.rows * room.ldx * net.item)
-    run.strides[0], run.inputs[last] = room.ldx, NULL
+    arena.base, arena.used = room.tape if keep else net.scratch, 0
+    if keep:
+        run.carve(&arena)
+    else:
+        run.inputs[0] = take(&arena, run.sequences.rows * room.ldx * net.item)
+        run.strides[0], run.inputs[last] = room.ldx, NULL
     load(batch, net.item, _user(x, batch.size, room.inputs), run.inputs[0], room.ldx,
          room.inputs, room.ldx)
-    run.infer(<const void **> room.states, room.states, &arena)
+    if keep:
+        run.forward(<const void **> room.states, room.states)
+    else:
+        run.infer(<const void **> room.states, room.states, &arena)
     store(batch, net.item, run.inputs[last], run.strides[last],
           _user(y, batch.size, room.width), room.width, False)
 
@@ -106,10 +98,8 @@ cdef void run(Network net, Py_ssize_t steps, const int64_t *lengths, const void 
             _look_up(net, room, <const int64_t *> x, <char *> target)
         elif room.run == NULL:
             _take_last(net, room, <const char *> x, <char *> target)
-        elif keep:
-            _forward(net, room, <Run> room.run, x, target)
         else:
-            _infer(net, room, <Run> room.run, x, target)
+            _run_layer(net, room, <Run> room.run, x, target, keep)
         x = target
     net.kernels.leave(mode)
 

@@ -7,7 +7,7 @@ runs on the old one (a backward pass, a stream) keeps what it began with.
 import numpy
 
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset, strcmp
+from libc.string cimport memcpy, strcmp
 
 from rnncore.engine cimport blas
 from rnncore.engine.arena cimport Arena, aligned, padded, take
@@ -144,19 +144,17 @@ cdef void _carve(Layer *layer, Arena *arena) noexcept:
 cdef void _pack_matrix(Layer *layer, Matrix *matrix, const void *weight) noexcept nogil:
     cdef Py_ssize_t step = matrix.shape.count * layer.lanes, inner = matrix.shape.depth
     if layer.blas != NULL:
-        memset(matrix.dense, 0, inner * layer.ldz * layer.itemsize)
         layer.kernels.to_panels(
             &matrix.shape, weight,
             <char *> matrix.dense + matrix.first * layer.lanes * layer.itemsize,
             layer.blocks * layer.lanes, layer.ldz)
         return
-    memset(matrix.forward, 0, layer.panels * inner * step * layer.itemsize)
     layer.kernels.to_panels(&matrix.shape, weight, matrix.forward, inner * step, step)
     layer.kernels.transpose(&matrix.shape, weight, matrix.backward)
 
 
 cdef void pack_layer(Layer *layer, const Arrays *weights) noexcept nogil:
-    """Pack the weights of a layer; to be done anew only by who has its plan alone."""
+    """Pack the weights of a layer into zeros; done anew only by who has its plan alone."""
     cdef Py_ssize_t tap, width = layer.blocks * layer.lanes, item = layer.itemsize
     _pack_matrix(layer, &layer.x, weights.weight_x)
     if layer.cell.fed:
@@ -164,7 +162,6 @@ cdef void pack_layer(Layer *layer, const Arrays *weights) noexcept nogil:
             _pack_matrix(layer, &layer.h[tap], weights.weight_h[tap])
     if layer.cell.n_stages > 1:
         _pack_matrix(layer, &layer.reset, weights.weight_h[0])
-    memset(layer.bias, 0, layer.ldz * item)
     if weights.bias_x != NULL:
         layer.kernels.to_panels(&layer.bias_x, weights.bias_x, layer.bias, width, 0)
     if weights.bias_h != NULL:

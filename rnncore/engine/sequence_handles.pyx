@@ -8,16 +8,14 @@ from libc.string cimport memset
 
 from rnncore cimport (
     RNN_ERROR_ALIGNMENT, RNN_ERROR_MEMORY, RNN_ERROR_NULL, RNN_ERROR_ORDER, RNN_ERROR_PYTHON,
-    RNN_ERROR_SIZE, RNN_ERROR_SYMBOL, RNN_ERROR_TYPE, RNN_ERROR_VALUE, RNN_OK, rnn_model,
-    rnn_sequence, rnn_shape, rnn_status,
+    RNN_ERROR_SIZE, RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_sequence, rnn_shape, rnn_status,
 )
 from rnncore.engine.handles cimport (
-    CLOSED, MODEL, SEQUENCE, Model, check, check_apart, check_array, give_shape, is_too_much,
-    line_of, python_lives, release, retain,
+    CLOSED, MODEL, SEQUENCE, Errors, Model, check, check_apart, check_array, give_shape,
+    is_too_much, line_of, put_back, python_lives, release, report, retain, set_aside,
 )
 from rnncore.engine.network cimport Network
 from rnncore.engine.passes cimport run
-from rnncore.engine.snapshot cimport Snapshot
 
 from rnncore.engine.threads import MAX_THREADS
 
@@ -34,42 +32,18 @@ cdef rnn_status _check_sizes(const rnn_model *model, size_t steps, size_t batch,
     return status
 
 
-cdef rnn_status _prepare(const Model *model, size_t steps, size_t batch, int training,
-                         int threads, size_t *bytes, PyObject **network) noexcept:
-    """Make a network that waits for its memory, and count that."""
-    cdef Network one
-    try:
-        if not isinstance(<object> model.owner, Snapshot):
-            return RNN_ERROR_TYPE
-        # A step of a row takes no more than the only one.
-        one = Network(<Snapshot> model.owner, 1, 1, training != 0, threads)
-        if is_too_much(<double> one.bytes * steps * batch):
-            return RNN_ERROR_MEMORY
-        one = Network(<Snapshot> model.owner, steps, batch, training != 0, threads)
-    except MemoryError:
-        return RNN_ERROR_MEMORY
-    except BaseException:
-        return RNN_ERROR_PYTHON
-    bytes[0] = one.bytes + sizeof(Sequence) + 128  # and those to align it
-    if network != NULL:
-        Py_INCREF(one)
-        network[0] = <PyObject *> one
-    return RNN_OK
+cdef Network _network(const Model *model, size_t steps, size_t batch, int training,
+                      int threads):
+    """A network that waits for its memory."""
+    # A step of a row takes no more than the only one.
+    cdef Network one = Network(<object> model.owner, 1, 1, training != 0, threads)
+    if is_too_much(<double> one.bytes * steps * batch):
+        raise MemoryError()
+    return Network(<object> model.owner, steps, batch, training != 0, threads)
 
 
-cdef rnn_status sequence_bytes(const rnn_model *model, size_t steps, size_t batch,
-                               int training, int threads, size_t *bytes) noexcept nogil:
-    cdef rnn_status status = _check_sizes(model, steps, batch, threads)
-    if status != RNN_OK:
-        return status
-    if bytes == NULL:
-        return RNN_ERROR_NULL
-    with gil:
-        return _prepare(<const Model *> model, steps, batch, training, threads, bytes, NULL)
-
-
-cdef rnn_status _place(Model *model, PyObject *network, size_t needed, void *memory,
-                       size_t bytes, rnn_sequence **made) noexcept:
+cdef rnn_status _place(Model *model, Network network, size_t needed, void *memory,
+                       size_t bytes, rnn_sequence **made) except *:
     """Put a network into memory of the caller's, or of the library's where that is NULL."""
     cdef bint owns = memory == NULL
     cdef Sequence *sequence
@@ -82,36 +56,62 @@ cdef rnn_status _place(Model *model, PyObject *network, size_t needed, void *mem
     memset(memory, 0, needed)
     sequence = <Sequence *> line_of(memory)
     try:
-        (<Network> network).place(line_of(sequence + 1))
+        network.place(line_of(sequence + 1))
     except BaseException:
         if owns:
             free(memory)
-        return RNN_ERROR_PYTHON
+        raise
+    Py_INCREF(network)
     sequence.kind, sequence.owns, sequence.memory = SEQUENCE, owns, memory
-    sequence.model, sequence.network = model, network
+    sequence.model, sequence.network = model, <PyObject *> network
     retain(model)
     made[0] = <rnn_sequence *> sequence
     return RNN_OK
+
+
+cdef rnn_status _make(Model *model, size_t steps, size_t batch, int training, int threads,
+                      void *memory, size_t *bytes, rnn_sequence **made) noexcept:
+    """Make a sequence, or count its bytes where `made` is NULL; in any state of Python's
+    errors."""
+    cdef Network network
+    cdef size_t needed
+    cdef Errors errors = set_aside()
+    cdef rnn_status status = RNN_OK
+    try:
+        network = _network(model, steps, batch, training, threads)
+        needed = network.bytes + sizeof(Sequence) + 128  # and those to align it
+        if made == NULL:
+            bytes[0] = needed
+        else:
+            status = _place(model, network, needed, memory, bytes[0], made)
+    except BaseException as error:
+        status = report(error, RNN_ERROR_PYTHON, NULL, 0)
+    put_back(&errors)
+    return status
+
+
+cdef rnn_status sequence_bytes(const rnn_model *model, size_t steps, size_t batch,
+                               int training, int threads, size_t *bytes) noexcept nogil:
+    cdef rnn_status status = _check_sizes(model, steps, batch, threads)
+    if status != RNN_OK:
+        return status
+    if bytes == NULL:
+        return RNN_ERROR_NULL
+    with gil:
+        return _make(<Model *> model, steps, batch, training, threads, NULL, bytes, NULL)
 
 
 cdef rnn_status sequence_create(rnn_model *model, size_t steps, size_t batch, int training,
                                 int threads, void *memory, size_t bytes,
                                 rnn_sequence **made) noexcept nogil:
     cdef rnn_status status = _check_sizes(model, steps, batch, threads)
-    cdef PyObject *network = NULL
-    cdef size_t needed = 0
     if made == NULL:
         return RNN_ERROR_NULL
     made[0] = NULL
     if status != RNN_OK:
         return status
     with gil:
-        status = _prepare(<Model *> model, steps, batch, training, threads, &needed, &network)
-        if status == RNN_OK:
-            status = _place(<Model *> model, network, needed, memory, bytes, made)
-            if status != RNN_OK:
-                Py_DECREF(<object> network)
-        return status
+        return _make(<Model *> model, steps, batch, training, threads, memory, &bytes, made)
 
 
 cdef rnn_status sequence_close(rnn_sequence **sequence) noexcept nogil:
@@ -144,7 +144,6 @@ cdef rnn_status _check_pass(const Model *model, Network net, size_t steps,
                             const void *y, size_t y_bytes) noexcept nogil:
     cdef size_t size = net.size, rows = steps * size, i
     cdef size_t out = rows if model.shape.per_step else size
-    cdef const int64_t *symbols = <const int64_t *> x
     cdef rnn_status status
     if steps > <size_t> net.steps:
         return RNN_ERROR_VALUE
@@ -161,10 +160,7 @@ cdef rnn_status _check_pass(const Model *model, Network net, size_t steps,
     for i in range(size if lengths != NULL else 0):
         if not 0 <= lengths[i] <= <int64_t> steps:
             return RNN_ERROR_VALUE
-    for i in range(rows if model.shape.symbols else 0):
-        if not 0 <= symbols[i] < <int64_t> model.shape.symbols:
-            return RNN_ERROR_SYMBOL
-    return RNN_OK
+    return check_symbols(model, x, rows)
 
 
 cdef rnn_status _run(rnn_sequence *sequence, size_t steps, const int64_t *lengths,

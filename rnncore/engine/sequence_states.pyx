@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memmove, memset
 from rnncore cimport RNN_ERROR_MODEL, RNN_ERROR_VALUE, RNN_OK, rnn_sequence, rnn_status
 from rnncore.engine.handles cimport SEQUENCE, check, check_array
 from rnncore.engine.network cimport Network, Room
+from rnncore.engine.run cimport Run
 from rnncore.engine.sequence_handles cimport Sequence
 
 
@@ -43,17 +44,26 @@ cdef void _copy_row(const Sequence *to, size_t to_row, const Sequence *source,
                             + (block * others + from_row) * size, size)
 
 
-cdef bint _alike(Network one, Network other) noexcept nogil:
-    """Whether the states of two networks are alike, their rows apart."""
+cdef bint _alike(Run one, Run other) noexcept nogil:
+    """Whether the states of two layers are alike, their rows apart."""
+    return one.plan.n_layers == other.plan.n_layers and one.plan.past == other.plan.past and \
+        one.plan.directions == other.plan.directions and \
+        one.plan.layers.cell == other.plan.layers.cell and \
+        one.plan.layers.hidden == other.plan.layers.hidden
+
+
+cdef bint _same_form(Network one, Network other) noexcept nogil:
+    """As `same_form` of chains."""
     cdef Py_ssize_t i
-    cdef Room *a
-    cdef Room *b
+    cdef void *mine
+    cdef void *others
     if one.n_rooms != other.n_rooms or one.kernels != other.kernels:
         return False
     for i in range(one.n_rooms):
-        a, b = &one.rooms[i], &other.rooms[i]
-        if a.letters != b.letters or a.row_bytes != b.row_bytes or \
-                a.state_bytes * other.size != b.state_bytes * one.size:
+        mine, others = one.rooms[i].run, other.rooms[i].run
+        if (mine == NULL) != (others == NULL):
+            return False
+        if mine != NULL and not _alike(<Run> mine, <Run> others):
             return False
     return True
 
@@ -77,7 +87,7 @@ cdef rnn_status sequence_copy_row(rnn_sequence *to, size_t to_row, const rnn_seq
         status = check(s, SEQUENCE)
     if status != RNN_OK:
         return status
-    if not _alike(<Network> mine.network, <Network> s.network):
+    if not _same_form(<Network> mine.network, <Network> s.network):
         return RNN_ERROR_MODEL
     if to_row >= <size_t> (<Network> mine.network).size or \
             from_row >= <size_t> (<Network> s.network).size:

@@ -5,16 +5,16 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from rnncore cimport (
-    RNN_ERROR_MEMORY, RNN_ERROR_MODEL, RNN_ERROR_NULL, RNN_ERROR_PYTHON, RNN_ERROR_SIZE,
-    RNN_ERROR_SYMBOL, RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_shape, rnn_status, rnn_stream,
+    RNN_ERROR_MEMORY, RNN_ERROR_MODEL, RNN_ERROR_NULL, RNN_ERROR_SIZE, RNN_ERROR_SYMBOL,
+    RNN_ERROR_VALUE, RNN_OK, rnn_model, rnn_shape, rnn_status, rnn_stream,
 )
 from rnncore.engine.chain cimport (
     Chain, clear_rows, copy_row, get_states, letters, put_states, same_form, state_size,
     stream_run, stream_step,
 )
 from rnncore.engine.handles cimport (
-    CLOSED, MODEL, STREAM, Model, check, check_apart, check_array, give_shape, is_too_much,
-    line_of, make_model, python_lives, release, retain,
+    CLOSED, MODEL, STREAM, Model, begin, check, check_apart, check_array, give_shape,
+    is_too_much, line_of, make_model, refuse, release, retain,
 )
 from rnncore.engine.program cimport Program, lay_out
 
@@ -134,17 +134,12 @@ cdef rnn_status _share(rnn_model *model, rnn_stream **made) noexcept:
 cdef rnn_status stream_from_python(void *stream, rnn_stream **made, char *message,
                                    size_t bytes) noexcept nogil:
     cdef rnn_model *model = NULL
-    cdef rnn_status status
-    if made == NULL:
-        return RNN_ERROR_NULL
-    made[0] = NULL
-    if stream == NULL:
-        return RNN_ERROR_NULL
-    if not python_lives():
-        return RNN_ERROR_PYTHON
+    cdef rnn_status status = begin(stream, <void **> made, message, bytes)
+    if status != RNN_OK:
+        return status
     with gil:
         status = make_model(_program, <object> stream, RNN_ERROR_MODEL, &model, message, bytes)
-        return _share(model, made) if status == RNN_OK else status
+        return refuse(_share(model, made), message, bytes) if status == RNN_OK else status
 
 
 cdef rnn_status stream_close(rnn_stream **stream) noexcept nogil:
@@ -164,7 +159,7 @@ cdef rnn_status stream_shape(const rnn_stream *stream, rnn_shape *shape) noexcep
     if status == RNN_OK:
         status = give_shape(&s.model.shape, shape)
     if status == RNN_OK:
-        shape.batch = s.chain.size
+        shape.batch, shape.parameters, shape.per_step = s.chain.size, 0, True
         shape.state_bytes *= shape.batch
     return status
 

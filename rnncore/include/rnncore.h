@@ -86,7 +86,7 @@ typedef struct rnn_shape {
     size_t symbols;            /* 0; or x holds symbols below it, of which `inputs` is 1 */
     size_t itemsize;           /* 4: float; 8: double */
     size_t x_bytes, y_bytes;   /* of one step of one row */
-    size_t state_bytes;        /* of the states of all rows */
+    size_t state_bytes;        /* of the states of all rows; of one row for models */
     size_t parameters;         /* how many, 0 for streams */
     int one_way;               /* whether streams can be made: no layer is bidirectional */
     int per_step;              /* 0: y of a sequence is that of its last step, (B, outputs) */
@@ -106,8 +106,9 @@ typedef struct rnncore_api {
 
     /* ---- Models. Lock, but for the shape ----
      * `model` of the first is a PyObject *, an rnncore.Model; its weights at this moment are
-     * taken. `message`, of so many bytes, receives what is wrong in words; it may be NULL.
-     * `made` is NULL where that is so, here and wherever a handle is made. */
+     * taken. `message`, of so many bytes, receives in words (UTF-8) what is wrong, where
+     * something is; it may be NULL. `made` is then set to NULL, here and wherever a handle is
+     * made. */
     rnn_status (*model_from_python)(void *model, rnn_model **made, char *message, size_t bytes);
     rnn_status (*model_from_file)(const char *path, rnn_model **made, char *message,
                                   size_t bytes);
@@ -173,13 +174,15 @@ typedef struct rnncore_api {
                                    const void *x, size_t x_bytes, void *y, size_t y_bytes);
     /* Add the gradients of the last `forward` to those of the parameters; once for each. dy is
      * the loss's gradient by y, not read past the end of a row, and dx receives that by x,
-     * unless it is NULL. The symbols x of an embedding are read once more. */
+     * unless it is NULL. The symbols x of an embedding are read once more, where they were.
+     * Gradients of frozen parameters are 0. */
     rnn_status (*sequence_backward)(rnn_sequence *sequence, const void *dy, size_t dy_bytes,
                                     void *dx, size_t dx_bytes);
     /* Scale the gradients so that their norm over all parameters is at most max_norm, unless
      * they are not finite; `norm`, unless it is NULL, receives the norm before. */
     rnn_status (*sequence_clip_norm)(rnn_sequence *sequence, double max_norm, double *norm);
-    /* v = momentum v + gradient; parameters -= lr v; then the gradients become zero. */
+    /* v = momentum v + gradient; parameters -= lr v; then the gradients become zero. Without
+     * momentum, v is the gradient, and what is remembered of it stays. */
     rnn_status (*sequence_sgd)(rnn_sequence *sequence, double lr, double momentum);
     /* As of streams. Rows may be copied within a sequence, as a search does. */
     rnn_status (*sequence_reset)(rnn_sequence *sequence);

@@ -23,12 +23,28 @@ static PyObject *refused(rnn_status status)
     return NULL;
 }
 
+/* The arguments (model, count): a handle, its shape, and x, which is 0 if it is of symbols. */
+static int take_model(PyObject *args, rnn_model **model, Py_ssize_t *count, rnn_shape *shape,
+                      void *x, size_t bytes)
+{
+    PyObject *object;
+    rnn_status status;
+    if (!PyArg_ParseTuple(args, "On", &object, count))
+        return 0;
+    if ((status = rnn->model_from_python(object, model, NULL, 0)))
+        return refused(status) != NULL;
+    shape->struct_size = sizeof *shape;
+    rnn->model_shape(*model, shape);
+    if (shape->symbols)
+        memset(x, 0, bytes);
+    return 1;
+}
+
 /* steps(model, count): the allocations of so many steps of a stream, of blocks of steps, and of
  * resets and copies among them. Two system calls, getppid, stand around them. */
 static PyObject *steps(PyObject *module, PyObject *args)
 {
     double x[WIDE / 8] = {0.5, -1}, y[WIDE / 8], many_x[WIDE], many_y[WIDE];
-    PyObject *object;
     rnn_model *model;
     rnn_stream *stream, *other;
     rnn_shape shape = {0};
@@ -37,14 +53,8 @@ static PyObject *steps(PyObject *module, PyObject *args)
     long before;
     (void)module;
     memset(many_x, 0, sizeof many_x);
-    if (!PyArg_ParseTuple(args, "On", &object, &count))
+    if (!take_model(args, &model, &count, &shape, x, sizeof x))
         return NULL;
-    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
-        return refused(status);
-    shape.struct_size = sizeof shape;
-    rnn->model_shape(model, &shape);
-    if (shape.symbols)
-        memset(x, 0, sizeof x);
     rnn->stream_create(model, 1, NULL, 0, &stream);
     rnn->stream_create(model, 1, NULL, 0, &other);
     Py_BEGIN_ALLOW_THREADS
@@ -75,7 +85,6 @@ static PyObject *learning(PyObject *module, PyObject *args)
 {
     double x[10 * WIDE / 8] = {1, 2, 3}, y[10 * WIDE / 8], norm;
     const int64_t lengths[] = {5, 3};
-    PyObject *object;
     rnn_model *model;
     rnn_sequence *sequence;
     rnn_shape shape = {0};
@@ -83,14 +92,8 @@ static PyObject *learning(PyObject *module, PyObject *args)
     Py_ssize_t count;
     long before;
     (void)module;
-    if (!PyArg_ParseTuple(args, "On", &object, &count))
+    if (!take_model(args, &model, &count, &shape, x, sizeof x))
         return NULL;
-    if ((status = rnn->model_from_python(object, &model, NULL, 0)))
-        return refused(status);
-    shape.struct_size = sizeof shape;
-    rnn->model_shape(model, &shape);
-    if (shape.symbols)
-        memset(x, 0, sizeof x);
     status = rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &sequence);
     Py_BEGIN_ALLOW_THREADS
     const size_t in = 10 * shape.x_bytes, out = (shape.per_step ? 10 : 2) * shape.y_bytes;
@@ -110,6 +113,34 @@ static PyObject *learning(PyObject *module, PyObject *args)
     rnn->model_close(&model);
     rnn->sequence_close(&sequence);
     return status ? refused(status) : PyLong_FromLong(before);
+}
+
+/* raising(model, stream): call what takes Python's lock while an exception is on its way, which
+ * is then still there. */
+static PyObject *raising(PyObject *module, PyObject *args)
+{
+    PyObject *object, *shown;
+    rnn_model *model = NULL, *other = NULL;
+    rnn_stream *stream = NULL;
+    rnn_sequence *sequence = NULL;
+    rnn_status status;
+    size_t bytes;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &object, &shown))
+        return NULL;
+    PyErr_SetString(PyExc_KeyError, "on its way");
+    if (!(status = rnn->model_from_python(object, &model, NULL, 0)) &&
+        !(status = rnn->stream_from_python(shown, &stream, NULL, 0)) &&
+        !(status = rnn->sequence_bytes(model, 5, 2, 1, 1, &bytes)) &&
+        !(status = rnn->sequence_create(model, 5, 2, 1, 1, NULL, 0, &sequence)) &&
+        !(status = rnn->sequence_model(sequence, &other, NULL, 0)) &&
+        !(status = rnn->model_close(&other)) &&
+        rnn->model_from_file("", &other, NULL, 0) != RNN_ERROR_FILE)
+        status = RNN_ERROR_PYTHON;
+    rnn->model_close(&model);
+    rnn->stream_close(&stream);
+    rnn->sequence_close(&sequence);
+    return status ? refused(status) : NULL;
 }
 
 /* ---- Beside Python's lock ---- */
@@ -170,6 +201,7 @@ static PyObject *locked(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"steps", steps, METH_VARARGS, ""},
     {"learning", learning, METH_VARARGS, ""},
+    {"raising", raising, METH_VARARGS, ""},
     {"locked", locked, METH_VARARGS, ""},
     {NULL, NULL, 0, NULL},
 };
