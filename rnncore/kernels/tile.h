@@ -22,27 +22,19 @@
 #define ROWS_4 3
 #endif
 
-/* Fetch the weights of P panels and N blocks that some k ahead will be read. */
-ALWAYS_INLINE void FN(fetch)(const rnn_product *s, const real *w, const int P, const int N)
-{
-#pragma GCC unroll 16
-    for (int v = 0; v < P * N; v++)
-        __builtin_prefetch(w + v / N * s->w_panel + v % N * LANES);
-}
-
-/* The sums of a tile of R rows, P panels and N blocks, which are constants at every call. */
+/* The sums of a tile of R rows, P panels and N blocks, which are constants at every call. Where
+ * the rows of a are contiguous, k runs through all panels of it at once. */
 ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const real *w, vec *sum,
-                                  const int R, const int P, const int N, const int ahead)
+                                  const int R, const int P, const int N)
 {
     const int V = P * N;
+    const ptrdiff_t run = s->a_panel == LANES * s->a_lane ? s->depth : LANES;
     for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
         const real *a_panel = a;
-        for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += LANES, a_panel += s->a_panel) {
-            const ptrdiff_t lanes = s->depth - k0 < LANES ? s->depth - k0 : LANES;
+        for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += run, a_panel += s->a_panel) {
+            const ptrdiff_t count = s->depth - k0 < run ? s->depth - k0 : run;
             const real *a_k = a_panel;
-            for (ptrdiff_t k = 0; k < lanes; k++, a_k += s->a_lane, w += s->w_k) {
-                if (ahead)
-                    FN(fetch)(s, w + ahead * s->w_k, P, N);
+            for (ptrdiff_t k = 0; k < count; k++, a_k += s->a_lane, w += s->w_k) {
 #pragma GCC unroll 16
                 for (int i = 0; i < R; i++) {
                     const vec x = FN(fill)(a_k[i * s->a_row]);
@@ -51,6 +43,37 @@ ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const rea
                         const vec w_v = *(const vec *)(w + v / N * s->w_panel + v % N * LANES);
                         sum[i * V + v] = FMA(w_v, x, sum[i * V + v]);
                     }
+                }
+            }
+        }
+    }
+}
+
+/* The same of one row. Each panel has a pointer of its own, so that all addresses stay in
+ * registers; the weights that some k ahead will be read are fetched. */
+ALWAYS_INLINE void FN(accumulate_row)(const rnn_product *s, ptrdiff_t panel, vec *sum,
+                                      const int P, const int N, const int ahead)
+{
+    const ptrdiff_t run = s->a_panel == LANES * s->a_lane ? s->depth : LANES;
+    const real *a = s->a, *w[8];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++)
+        w[p] = (const real *)s->w + (panel + p) * s->w_panel;
+    for (ptrdiff_t block = 0; block < s->a_blocks; block++, a += s->a_block) {
+        const real *a_panel = a;
+        for (ptrdiff_t k0 = 0; k0 < s->depth; k0 += run, a_panel += s->a_panel) {
+            const ptrdiff_t count = s->depth - k0 < run ? s->depth - k0 : run;
+            for (ptrdiff_t k = 0; k < count; k++) {
+                const vec x = FN(fill)(a_panel[k * s->a_lane]);
+#pragma GCC unroll 8
+                for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+                    for (int n = 0; n < N; n++) {
+                        if (ahead)
+                            __builtin_prefetch(w[p] + ahead * s->w_k + n * LANES);
+                        sum[p * N + n] = FMA(*(const vec *)(w[p] + n * LANES), x, sum[p * N + n]);
+                    }
+                    w[p] += s->w_k;
                 }
             }
         }
@@ -69,7 +92,7 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
         for (int v = 0; v < V; v++)
             sum[i * V + v] = *(const vec *)(start + i * s->start_row + v / N * s->c_panel
                                             + v % N * LANES);
-    FN(accumulate)(s, a, w, sum, R, P, N, 0);
+    FN(accumulate)(s, a, w, sum, R, P, N);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
@@ -79,32 +102,29 @@ ALWAYS_INLINE void FN(tile)(const rnn_product *s, const real *a, const real *w,
 
 /* One row, which goes on with `more` while the sums are in registers. What comes from the last
  * cache is fetched ahead: the processor does not read several panels fast enough by itself. */
-ALWAYS_INLINE void FN(row)(const rnn_product *s, const real *w, const real *start, real *c,
-                           const int P, const int N)
+ALWAYS_INLINE void FN(row)(const rnn_product *s, const ptrdiff_t panel, const int P, const int N)
 {
     const int V = P * N;
-    const ptrdiff_t panel = (w - (const real *)s->w) / s->w_panel;
+    const real *start = (const real *)s->start + panel * s->c_panel;
+    real *c = (real *)s->c + panel * s->c_panel;
     vec sum[16];           /* V of them are used */
 #pragma GCC unroll 16
     for (int v = 0; v < V; v++)
         sum[v] = *(const vec *)(start + v / N * s->c_panel + v % N * LANES);
-    for (const rnn_product *part = s; part; part = part->more) {
-        const real *w_part = (const real *)part->w + panel * part->w_panel;
+    for (const rnn_product *part = s; part; part = part->more)
         if (part->panels * part->w_panel * (ptrdiff_t)sizeof(real) > FAR)
-            FN(accumulate)(part, part->a, w_part, sum, 1, P, N, 4);
+            FN(accumulate_row)(part, panel, sum, P, N, 4);
         else
-            FN(accumulate)(part, part->a, w_part, sum, 1, P, N, 0);
-    }
+            FN(accumulate_row)(part, panel, sum, P, N, 0);
 #pragma GCC unroll 16
     for (int v = 0; v < V; v++)
         *(vec *)(c + v / N * s->c_panel + v % N * LANES) = sum[v];
 }
 
 #define ROW(P, N)                                                                            \
-    static void FN(row_##P##_##N)(const rnn_product *s, const real *w, const real *start,    \
-                                  real *c)                                                   \
+    static void FN(row_##P##_##N)(const rnn_product *s, ptrdiff_t panel)                     \
     {                                                                                        \
-        FN(row)(s, w, start, c, P, N);                                                       \
+        FN(row)(s, panel, P, N);                                                             \
     }
 
 /* Two or more rows of P panels, divided evenly among tiles of at most `most` of them. */
@@ -168,13 +188,11 @@ ROW(4, 4)
 #undef CASES_8
 #undef CASES_12
 
-typedef void (*FN(strip))(const rnn_product *, const real *, const real *, real *);
-
 /* One row of all panels: as many at a time as registers hold, for it lives on reading weights
  * and has nothing to wait for but its own sums. */
 static void FN(one_row)(const rnn_product *s)
 {
-    static const FN(strip) of[][4] = {     /* 1, 2, 4 and 8 panels */
+    static void (*const of[][4])(const rnn_product *, ptrdiff_t) = {   /* 1, 2, 4 and 8 panels */
         {FN(row_1_1), FN(row_1_2), FN(row_1_3), FN(row_1_4)},
         {FN(row_2_1), FN(row_2_2), FN(row_2_3), FN(row_2_4)},
 #if RNN_REGISTERS == 32
@@ -184,15 +202,11 @@ static void FN(one_row)(const rnn_product *s)
 #endif
         {FN(row_8_1)},
     };
-    const real *w = s->w, *start = s->start;
-    real *c = s->c;
-    for (ptrdiff_t left = s->panels; left > 0; ) {
-        int power = 3;
-        while (1 << power > left || !of[power][s->blocks - 1])
+    for (ptrdiff_t panel = 0, power; panel < s->panels; panel += (ptrdiff_t)1 << power) {
+        power = 3;
+        while (panel + ((ptrdiff_t)1 << power) > s->panels || !of[power][s->blocks - 1])
             power--;
-        of[power][s->blocks - 1](s, w, start, c);
-        left -= (ptrdiff_t)1 << power, w += s->w_panel << power;
-        start += s->c_panel << power, c += s->c_panel << power;
+        of[power][s->blocks - 1](s, panel);
     }
 }
 
@@ -200,10 +214,11 @@ static void FN(one_row)(const rnn_product *s)
  * They go on with `more` from memory. */
 static void FN(all_rows)(const rnn_product *s)
 {
-    static const FN(strip) blocks[] = {
+    typedef void strip(const rnn_product *, const real *, const real *, real *);
+    static strip *const blocks[] = {
         FN(strip_1_1), FN(strip_1_2), FN(strip_1_3), FN(strip_1_4),
     };
-    static const FN(strip) vectors[] = {
+    static strip *const vectors[] = {
         FN(strip_1_1), FN(strip_2_1), FN(strip_3_1), FN(strip_4_1),
     };
     for (; s; s = s->more) {
