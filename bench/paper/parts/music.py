@@ -8,11 +8,12 @@ the output start at the log-odds of the notes. An arm is a method:
     SGD, SGD+C, SGD+CR  RNN of 300 units, no momentum, four parts of 200 steps to an update; the
                         rate is halved after each epoch that is worse; C clips the norm of the
                         mean gradient; R is Omega, with alpha / epoch
-    RNN, GRU, LSTM      Adam, clipping at 8, parts of 100 steps, four (RNN) or eight to an
+    RNN, GRU, LSTM      Adam, clipping at 8, parts of 100 steps, four or (LSTM) eight to an
                         update; the rate is halved after each third epoch without a new best.
                         RNN: orthogonal at first, Omega, a share of the input dropped (Vincent
                         et al. 2008); GRU, LSTM: two layers with dropout of 0.5 between them
-                        (Zaremba, Sutskever & Vinyals 2014)
+                        (Zaremba, Sutskever & Vinyals 2014) and decoupled decay of 0.01
+                        (Loshchilov & Hutter 2019)
 
 Each has six settings to choose from, by the validation loss: activation, rate, clipping and
 alpha of SGD, rate and share of the RNN, rate of the others. The best validation epoch is the
@@ -39,7 +40,8 @@ from paper.runs import Results, Run
 
 UNITS = {"RNN": 300, "GRU": 200, "LSTM": 200}
 STEPS = {"SGD": 200, "SGD+C": 200, "SGD+CR": 200, "RNN": 100, "GRU": 100, "LSTM": 100}
-FRAMES = {"RNN": 400}  # to an update; 800 of others
+FRAMES = {"RNN": 400, "GRU": 400}  # to an update; 800 of others
+DECAY = {"GRU": 0.01, "LSTM": 0.01}
 
 
 class Setting(NamedTuple):
@@ -122,7 +124,8 @@ def train(music: Music, method: str, setting: Setting, seed: int, epochs: int
     data = Dropped(parts, batch, setting.dropped, seed) if setting.dropped else parts
     schedule = rc.HalveOnWorse() if sgd else rc.HalveOnWorse(patience=2, than="best")
     omega = rc.Omega(setting.alpha, form="squared", schedule="1/t") if setting.alpha else None
-    optimizer = rc.SGD(setting.rate) if sgd else rc.Adam(setting.rate)
+    optimizer = rc.SGD(setting.rate) if sgd else \
+        rc.AdamW(setting.rate, weight_decay=DECAY.get(method, 0.0))
     try:
         return model, model.fit(data, valid=next_frames(music.valid), epochs=epochs,
                                 batch_size=batch, optimizer=optimizer,
