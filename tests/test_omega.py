@@ -20,6 +20,7 @@ from problems import (
 
 import rnncore as rc
 from rnncore.engine import threads
+from rnncore.engine.plan import available_isas
 from rnncore.engine.spec import use
 from rnncore.remedies import remedies
 
@@ -194,6 +195,26 @@ def test_a_vanished_gradient_still_counts():
     layer.forward(np.ones((4, 1, 2), np.float32))
     layer.backward(np.ones((4, 1, 3), np.float32))
     same_bits(plain, layer.grads)
+
+
+@pytest.mark.parametrize("scale", [2.0**-90, 2.0**-52, 2.0**58, 2.0**100])
+@pytest.mark.parametrize("hidden", [7, 50])
+def test_omega_does_not_depend_on_the_size_of_the_gradient(scale, hidden):
+    """Its value is a ratio, also where squares of float32 are 0 or infinite."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((9, 3, n)).astype(np.float32) for n in (4, hidden))
+    found = []
+    for isa in [name for name in available_isas() if name in FUSED]:
+        for size in (1.0, scale):
+            with use(isa=isa):
+                layer = rc.RNN(4, hidden, seed=0)
+                layer.forward(x)
+                layer.backward(dy * np.float32(size),
+                               remedies=remedies(rc.Omega(1.0, bound=0.0), None))
+            found.append(layer.omega)
+        assert found[-1] == found[1]
+        assert found[-1][0] == pytest.approx(found[0][0], rel=1e-6)
+        assert found[-1][0][1:] == (27, 27)
 
 
 def test_the_identity_map_has_no_omega():

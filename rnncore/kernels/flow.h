@@ -1,29 +1,58 @@
 /* flow.h - the gradient on its way back through time, a row at a time: how large it is, and what
- * the regularizer Omega adds to the states. Squares and weights are float64, so that neither a
- * vanished nor an exploded float32 gradient leaves their range. Rows are read in whole vectors:
- * what follows their n elements is 0. */
+ * the regularizer Omega adds to the states. Squares and weights are float64 where float32 has
+ * not their range, for vanished and exploded gradients. Rows are read in whole vectors: what
+ * follows their n elements is 0. */
+
 /* The sum over n of (x + y)^2, without y where it is NULL; `copy` gets x where it is not NULL.
- * Sixteen partial sums, folded in the same order whatever the instruction set, so that all of them
- * give the same bits. */
+ * Sixteen partial sums, folded by halves: the same order whatever the instruction set, so that
+ * all of them give the same bits. */
+ALWAYS_INLINE real FN(narrow_squares)(ptrdiff_t n, const real *x, const real *y, real *copy)
+{
+    typedef real sixteen __attribute__((vector_size(16)));   /* bytes */
+    enum { IN_SIXTEEN = 128 / RNN_BITS };
+    vec sums[16 / LANES] = {{0}};
+    sixteen p[RNN_BYTES / 16];
+    for (ptrdiff_t i = 0; i < n; i += 16)
+        for (int part = 0, at = 0; part < 16 / LANES; part++, at += LANES)
+            if (at == 0 || i + at < n) {
+                vec v = *(const vec *)(x + i + at);
+                if (copy)
+                    *(vec *)(copy + i + at) = v;
+                if (y)
+                    v += *(const vec *)(y + i + at);
+                sums[part] = FMA(v, v, sums[part]);
+            }
+    for (int half = 8 / LANES; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    __builtin_memcpy(p, sums, sizeof p);
+    for (int half = RNN_BYTES / 32; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            p[i] += p[i + half];
+    return IN_SIXTEEN == 2 ? p[0][0] + p[0][1]
+                           : (p[0][0] + p[0][2 % IN_SIXTEEN]) + (p[0][1] + p[0][3 % IN_SIXTEEN]);
+}
+
+/* The same in float64, where the squares have left float32's range. */
+static __attribute__((noinline)) double FN(wide_squares)(ptrdiff_t n, const real *x,
+                                                         const real *y)
+{
+    double sums[16] = {0};
+    for (ptrdiff_t i = 0; i < n; i += 16)
+        for (ptrdiff_t k = 0; k < 16 && i + k < n; k++) {
+            const double v = y ? x[i + k] + y[i + k] : x[i + k];
+            sums[k] += v * v;
+        }
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
 ALWAYS_INLINE double FN(squares)(ptrdiff_t n, const real *x, const real *y, real *copy)
 {
-    typedef double pair __attribute__((vector_size(16)));
-    FN(wide) sums[16 / DOUBLES] = {{0}};
-    pair p[8];
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        for (int part = 0, at = 0; part < 16 / DOUBLES; part++, at += DOUBLES)
-            if (at < LANES || i + at < n) {
-                FN(part) v = *(const FN(part) *)(x + i + at);
-                if (copy)
-                    *(FN(part) *)(copy + i + at) = v;
-                if (y)
-                    v += *(const FN(part) *)(y + i + at);
-                const FN(wide) w = FN(widen)(v);
-                sums[part] = FN(wide_fma)(w, w, sums[part]);
-            }
-    __builtin_memcpy(p, sums, sizeof p);
-    p[0] = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
-    return p[0][0] + p[0][1];
+    const double sum = FN(narrow_squares)(n, x, y, copy);
+    return RNN_BITS == 64 || (sum > 0x1p-100 && sum < 0x1p120) ? sum : FN(wide_squares)(n, x, y);
 }
 
 /* sums[row] += such a sum; all arrays have the row stride ld. */

@@ -2,7 +2,7 @@
 
 Left out, for they change nothing:
 
-    squares         `i + at < n` alone, or 1: what follows n is 0, and no one reads its copy
+    narrow_squares  `i + at < n` alone, or 1: what follows n is 0, and no one reads its copy
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ from engine_mutations import Mutations
 
 KERNEL_MUTATIONS: Mutations = {
     "kernels/flow.h": [
-        ("squares", "at < LANES || i + at < n", "at < LANES"),
-        ("squares", "i < n; i += 16", "i < 16; i += 16"),
-        ("squares", "(x + i + at)", "(x + at)"),
-        ("squares", "(copy + i + at) = v", "(copy + at) = v"),
-        ("squares", "(y + i + at)", "(y + at)"),
-        ("squares", "v += *", "v -= *"),
-        ("squares", "v += *", "v = *"),
-        ("squares", "if (y)", "if (0)"),
-        ("squares", "if (copy)", "if (0)"),
-        ("squares", "FN(wide_fma)(w, w, sums[part])", "w * w"),
-        ("squares", "FN(wide_fma)(w, w, sums[part])", "w + sums[part]"),
-        ("squares", "p[0] + p[4]", "p[0]"),
-        ("squares", "p[2] + p[6]", "p[2]"),
-        ("squares", "p[1] + p[5]", "p[1]"),
-        ("squares", "p[3] + p[7]", "p[3]"),
-        ("squares", "p[0][0] + p[0][1]", "p[0][0]"),
+        ("narrow_squares", "at == 0 || i + at < n", "at == 0"),
+        ("narrow_squares", "i < n; i += 16", "i < 16; i += 16"),
+        ("narrow_squares", "(x + i + at)", "(x + at)"),
+        ("narrow_squares", "(copy + i + at) = v", "(copy + at) = v"),
+        ("narrow_squares", "(y + i + at)", "(y + at)"),
+        ("narrow_squares", "v += *", "v -= *"),
+        ("narrow_squares", "v += *", "v = *"),
+        ("narrow_squares", "if (y)", "if (0)"),
+        ("narrow_squares", "if (copy)", "if (0)"),
+        ("narrow_squares", "FMA(v, v, sums[part])", "v * v"),
+        ("narrow_squares", "FMA(v, v, sums[part])", "v + sums[part]"),
+        ("narrow_squares", "p[i] += p[i + half]", "p[i] += p[i]"),
+        ("narrow_squares", "(p[0][1] + p[0][3 % IN_SIXTEEN])", "p[0][1]"),
+        ("narrow_squares", "p[0][0] + p[0][2 % IN_SIXTEEN]", "p[0][0]"),
+        ("wide_squares", "x[i + k] + y[i + k]", "x[i + k]"),
+        ("wide_squares", "i < n; i += 16", "i < 16; i += 16"),
+        ("wide_squares", "v * v", "v"),
+        ("wide_squares", "sums[k] +=", "sums[k] ="),
+        ("wide_squares", "half = 8", "half = 4"),
+        ("squares", "sum > 0x1p-100", "sum > -1"),
+        ("squares", "sum < 0x1p120", "1"),
         ("row_squares", "at += ld", "at += n"),
         ("row_squares", "row < rows", "row < 1"),
         ("row_squares", "sums[row] +=", "sums[row] ="),
