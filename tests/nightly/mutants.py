@@ -46,7 +46,8 @@ SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILE = [
     *(sysconfig.get_config_var("CC") or "cc").split(),
     *("-O0", "-w", "-fPIC", "-std=c11", "-pthread", "-ffp-contract=off"),
-    *(f"-I{folder}" for folder in (sysconfig.get_paths()["include"], numpy.get_include())),
+    *(f"-I{folder}" for folder in (sysconfig.get_paths()["include"], numpy.get_include(),
+                                   "rnncore/include")),
 ]
 CYTHON = [sys.executable, "-m", "cython", "-3", "-I", ".", "-X"]
 DIRECTIVES = "boundscheck=False,wraparound=False,initializedcheck=False,cdivision=True"
