@@ -125,6 +125,8 @@ def test_eigenvalues_stand_in_the_plane_with_the_unit_circle():
     assert_array_equal(line(ax, f"{found[0].label}:")[1],
                        found[0].singular_values)
     assert_array_equal(line(ax, "1/gamma = 4")[1], [4, 4])
+    with pytest.raises(ValueError, match="gamma is 0, expected a number above 0"):
+        weights.plot_singular_values(found, gamma=0)
 
 
 def test_the_bound_lies_beside_what_was_measured():

@@ -59,12 +59,19 @@ def plot_singular_values(spectra: Sequence[Spectrum], gamma: float | None = None
         The largest slope of the activation: `Condition.gamma`. No line if None.
     ax : Axes, optional
 
+    Raises
+    ------
+    ValueError
+        If gamma is not above 0.
+
     Examples
     --------
     >>> from rnncore.analysis.spectra import spectrum
     >>> plot_singular_values(spectrum(np.eye(3)), gamma=0.25).get_xlabel()
     'rank'
     """
+    if gamma is not None and not 0 < gamma < np.inf:
+        raise ValueError(f"gamma is {gamma}, expected a number above 0")
     ax = style.axes(ax, title="Singular values of recurrent weights", xlabel="rank",
                     ylabel="singular value")
     for index, entry in enumerate(spectra):
