@@ -213,7 +213,7 @@ def plot_jacobian_norms(found: Sequence[LayerFactors], ax: Axes | None = None) -
               ylabel="largest singular value of J$_t$")
     for number, layer in enumerate(found):
         band(ax, np.arange(len(layer.norms)), layer.norms, layer.name,
-              COLORS[number % len(COLORS)])
+             COLORS[number % len(COLORS)])
     ax.axhline(1.0, color=GREY, linestyle=":", label="neither longer nor shorter")
     legend(ax)
     return ax
