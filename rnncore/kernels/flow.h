@@ -49,6 +49,7 @@ static __attribute__((noinline)) double FN(wide_squares)(ptrdiff_t n, const real
     return sums[0];
 }
 
+/* Between the bounds, no square that counts was flushed to zero or became infinite. */
 ALWAYS_INLINE double FN(squares)(ptrdiff_t n, const real *x, const real *y, real *copy)
 {
     const double sum = FN(narrow_squares)(n, x, y, copy);
