@@ -41,9 +41,9 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
         carve_scratch(layer, batch, remedies, &shared.flow, arena)
     for index in range(run.plan.n_layers * run.plan.directions):
         run.tapes[index].flow = shared.flow
-        if watched:
-            carve_flow(layer, batch, &run.tapes[index].flow, arena)
         run.tapes[index].dy, run.tapes[index].dh = shared.dy, shared.dh
+        if watched:
+            carve_flow(layer, batch, &run.tapes[index], arena)
         run.tapes[index].dc, run.tapes[index].drh = shared.dc, shared.drh
         run.tapes[index].sums = shared.sums
         carve_record(layer, batch, recorded, &run.tapes[index], arena)

@@ -2,7 +2,7 @@ from rnncore.engine.arena cimport Arena
 from rnncore.engine.share cimport Part
 from rnncore.engine.types cimport Batch, Flow, Layer, Remedies, Tape
 
-cdef void carve_flow(const Layer *layer, const Batch *batch, Flow *flow,
+cdef void carve_flow(const Layer *layer, const Batch *batch, Tape *tape,
                      Arena *arena) noexcept nogil
 cdef void carve_scratch(const Layer *layer, const Batch *batch, const Remedies *remedies,
                         Flow *flow, Arena *arena) noexcept nogil

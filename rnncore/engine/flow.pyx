@@ -18,6 +18,9 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
+from rnncore.engine.carried cimport (
+    Carried, arriving, carried_to, fed_state, first_lag, living, one_tap,
+)
 from rnncore.engine.cut cimport rectangle
 from rnncore.engine.product cimport at, backward_product
 from rnncore.engine.share cimport Part
@@ -25,16 +28,22 @@ from rnncore.engine.states cimport ring, z_at
 from rnncore.engine.types cimport BLEND, Batch, Flow, Layer, Remedies, Tape, rnn_panel
 
 
-cdef void carve_flow(const Layer *layer, const Batch *batch, Flow *flow,
+cdef void carve_flow(const Layer *layer, const Batch *batch, Tape *tape,
                      Arena *arena) noexcept nogil:
-    """What stays of one layer and direction until its weight gradients are summed."""
-    cdef const Remedies *remedies = flow.remedies
+    """What stays of one layer and direction until its weight gradients are summed. Where all
+    that arrives is z of one tap, it is kept where dy of the step it comes from was: one array
+    fewer to go through the caches."""
+    cdef Flow *flow = &tape.flow
     cdef Py_ssize_t rows = batch.offset[batch.steps]
     cdef Py_ssize_t wide = rows * layer.ldh * layer.itemsize
     flow.d = <double *> take(arena, rows * sizeof(double))
-    if remedies.omega:
+    if flow.remedies.omega:
         flow.z = <double *> take(arena, layer.n_taps * rows * sizeof(double))
-        flow.kept = take(arena, layer.n_taps * wide)
+        if one_tap(layer):
+            tape.dy = take(arena, slot(batch, 0) * layer.ldh * layer.itemsize + wide)
+            flow.kept = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
+        else:
+            flow.kept = take(arena, layer.n_taps * wide)
         flow.reset = take(arena, wide) if layer.cell.n_stages > 1 else NULL
 
 
@@ -50,39 +59,11 @@ cdef void carve_scratch(const Layer *layer, const Batch *batch, const Remedies *
 
 cdef void begin_flow(const Layer *layer, const Batch *batch, Flow *flow) noexcept nogil:
     cdef Py_ssize_t rows = batch.offset[batch.steps]
-    memset(flow.zeros, 0, batch.size * layer.ldh * layer.itemsize)
+    if layer.cell.enters:
+        memset(flow.zeros, 0, batch.size * layer.ldh * layer.itemsize)
     memset(flow.d, 0, rows * sizeof(double))
     if flow.remedies.omega:
         memset(flow.z, 0, layer.n_taps * rows * sizeof(double))
-
-
-# A state's carried gradient at some rows of one step, and what of dy joins it there.
-cdef struct Carried:
-    void *rows
-    const void *dy            # NULL where this state is not the output
-
-
-cdef inline Py_ssize_t _span(const Batch *batch, Py_ssize_t later,
-                             const Part *part) noexcept nogil:
-    """How many rows of a part live at a later step, from which something is carried here."""
-    if later < 0 or later >= batch.steps:
-        return 0
-    return max(min(batch.live[later], part.high) - part.low, 0)
-
-
-cdef inline Py_ssize_t _lag(const Layer *layer) noexcept nogil:
-    """The steps that what arrives first has come."""
-    return min(layer.lag, layer.taps[0])
-
-
-cdef inline bint _fused(const Layer *layer) noexcept nogil:
-    """Whether all that arrives at a step is z of one tap."""
-    return layer.n_taps == 1 and layer.lag == layer.taps[0]
-
-
-cdef inline int _fed(const Layer *layer) noexcept nogil:
-    """The number of the state that the recurrent matrix multiplies."""
-    return layer.cell.fed == c'c'
 
 
 cdef void _through(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
@@ -95,32 +76,9 @@ cdef void _through(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_
     layer.cell.stage[0].backward(&p)
 
 
-cdef int _carried(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                  Py_ssize_t row, Carried *parts) noexcept nogil:
-    """Point at what is carried to a row of step t and those after it; return the number of
-    states."""
-    cdef Py_ssize_t place = (ring(layer, batch, t) + row) * layer.ldh
-    cdef int letter
-    cdef char name
-    for letter in range(2):
-        name = layer.cell.state[letter]
-        if name == 0:
-            return letter
-        parts[letter].rows = at(tape.dc if name == c'c' else tape.dh, place, layer)
-        parts[letter].dy = at(tape.dy, (slot(batch, t) + row) * layer.ldh, layer) \
-            if name == layer.cell.output else NULL
-    return 2
-
-
 cdef inline void _square(const Layer *layer, Py_ssize_t rows, const void *x, const void *y,
                          double *sums) noexcept nogil:
-    layer.kernels.row_squares(rows, layer.hidden, layer.ldh, x, y, NULL, sums)
-
-
-cdef inline Py_ssize_t _living(const Batch *batch, Py_ssize_t t,
-                               const Part *part) noexcept nogil:
-    """How many rows of a part live at a step, or have an initial state."""
-    return _span(batch, t, part) if t >= 0 else part.high - part.low
+    layer.kernels.row_squares(rows, layer.hidden, layer.ldh, x, y, NULL, sums, sums)
 
 
 cdef inline void _see(const Flow *flow, const Layer *layer, const Part *part,
@@ -136,12 +94,13 @@ cdef void depart(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
     cdef Py_ssize_t n = batch.offset[batch.steps], size = layer.ldh * layer.itemsize
     cdef Py_ssize_t tap, rows, later, place
     cdef Carried parts[2]
-    cdef int count = _carried(layer, batch, tape, t, part.low, parts), i
-    if not flow.remedies.omega:
+    cdef int count, i
+    if not flow.remedies.omega or (one_tap(layer) and layer.cell.state[1] == 0):
         return
+    count = carried_to(layer, batch, tape, t, part.low, parts)
     for tap in range(layer.n_taps):
         later = t + layer.taps[tap]
-        rows = _span(batch, later, part)
+        rows = arriving(batch, later, part)
         if rows == 0:
             continue
         place = tap * n + batch.offset[later] + part.low
@@ -149,17 +108,33 @@ cdef void depart(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
             memset(at(flow.kept, place * layer.ldh, layer), 0, rows * size)
             continue
         for i in range(count):
-            if i != _fed(layer):
+            if i != fed_state(layer):
                 _square(layer, rows, parts[i].rows, NULL, flow.z + place)
-            elif not _fused(layer):
+            elif not one_tap(layer):
                 memcpy(at(flow.kept, place * layer.ldh, layer), parts[i].rows, rows * size)
 
 
+cdef inline double *_entering(const Flow *flow, const Batch *batch, Py_ssize_t t,
+                              const Part *part) noexcept nogil:
+    """The squares of |d_t| of a part's rows; t < 0 has none."""
+    return flow.d + batch.offset[max(t, 0)] + part.low
+
+
+cdef inline Py_ssize_t _at_once(const Layer *layer, const Batch *batch, const Flow *flow,
+                                Py_ssize_t t, const Part *part) noexcept nogil:
+    """For how many rows |z| and |d_t| of the state that is fed are found in one reading: those
+    that nothing but dy joins. A row without a later step may get a final state's gradient."""
+    if (t < 0 or flow.remedies.threshold < INFINITY or not one_tap(layer) or layer.cell.enters
+            or layer.cell.state[fed_state(layer)] != layer.cell.output):
+        return 0
+    return arriving(batch, t + layer.lag, part)
+
+
 cdef void _keep(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t,
-                Py_ssize_t tap, const Part *part, const void *carried) noexcept nogil:
+                Py_ssize_t tap, const Part *part, const Carried *fed) noexcept nogil:
     """Keep z of one tap for the product with dZ, and its square."""
     cdef Flow *flow = &tape.flow
-    cdef Py_ssize_t later = t + layer.taps[tap], rows = _span(batch, later, part), place
+    cdef Py_ssize_t later = t + layer.taps[tap], rows = arriving(batch, later, part), place
     cdef void *kept
     cdef void *seen = at(flow.seen, part.low * layer.ldh, layer)
     cdef void *zeros = at(flow.zeros, part.low * layer.ldh, layer)
@@ -167,11 +142,12 @@ cdef void _keep(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
         return
     place = tap * batch.offset[batch.steps] + batch.offset[later] + part.low
     kept = at(flow.kept, place * layer.ldh, layer)
-    if _fused(layer) and not layer.cell.enters:
-        layer.kernels.row_squares(rows, layer.hidden, layer.ldh, carried, NULL, kept,
-                                  flow.z + place)
-    elif _fused(layer):
-        memcpy(kept, carried, rows * layer.ldh * layer.itemsize)
+    if one_tap(layer) and not layer.cell.enters:
+        layer.kernels.row_squares(rows, layer.hidden, layer.ldh, fed.rows,
+                                  fed.dy if _at_once(layer, batch, flow, t, part) else NULL,
+                                  kept, flow.z + place, _entering(flow, batch, t, part))
+    elif one_tap(layer):
+        memcpy(kept, fed.rows, rows * layer.ldh * layer.itemsize)
     else:
         backward_product(layer, &layer.h[tap], rows, 0, layer.panels,
                          z_at(layer, batch, tape, later, part.low), kept, layer.ldh, kept,
@@ -180,7 +156,7 @@ cdef void _keep(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
         _through(layer, batch, tape, t, part.low, rows, kept, zeros, seen)
         _square(layer, rows, seen, NULL, flow.z + place)
         _through(layer, batch, tape, t, part.low, rows, seen, zeros, kept)
-    elif not _fused(layer):
+    elif not one_tap(layer):
         _square(layer, rows, kept, NULL, flow.z + place)
     if flow.reset != NULL:  # r is there, see _keep_reset; what the second matrix meets is r z
         layer.kernels.multiply(rows * layer.ldh, at(flow.reset, place * layer.ldh, layer), kept)
@@ -203,7 +179,7 @@ cdef void _clip(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
                 const Part *part, Carried *parts, int count) noexcept nogil:
     """Bound what is carried to each row, over all states together."""
     cdef Flow *flow = &tape.flow
-    cdef Py_ssize_t later = t + _lag(layer), rows = _span(batch, later, part), row
+    cdef Py_ssize_t later = t + first_lag(layer), rows = arriving(batch, later, part), row
     cdef double *size = flow.size + part.low
     cdef double limit, norm
     cdef void *carried
@@ -229,13 +205,13 @@ cdef void arrive(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
                  const Part *part) noexcept nogil:
     """Look at all that comes to step t from later steps: Omega reads it, then it is clipped."""
     cdef Flow *flow = &tape.flow
-    cdef Py_ssize_t rows = _living(batch, t, part), tap
+    cdef Py_ssize_t rows = living(batch, t, part), tap
     cdef Carried parts[2]
-    cdef int count = _carried(layer, batch, tape, t, part.low, parts)
+    cdef int count = carried_to(layer, batch, tape, t, part.low, parts)
     cdef void *turned = at(flow.turned, part.low * layer.ldh, layer)
     if flow.remedies.omega:
         for tap in range(layer.n_taps):
-            _keep(layer, batch, tape, t, tap, part, parts[_fed(layer)].rows)
+            _keep(layer, batch, tape, t, tap, part, &parts[fed_state(layer)])
     if layer.cell.enters:
         memcpy(turned, parts[0].rows, rows * layer.ldh * layer.itemsize)
         _see(flow, layer, part, parts)
@@ -249,17 +225,24 @@ cdef void enter(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
                 const Part *part) noexcept nogil:
     """Learn |d_t|, once the gradients of y and of final states have joined what arrived."""
     cdef Flow *flow = &tape.flow
-    cdef Py_ssize_t rows = _living(batch, t, part)
+    cdef Py_ssize_t rows = living(batch, t, part), first
+    cdef Py_ssize_t done = _at_once(layer, batch, flow, t, part)
     cdef Carried parts[2]
-    cdef int count = _carried(layer, batch, tape, t, part.low, parts), i
+    cdef int count, i
     if t < 0 or not (flow.remedies.omega or flow.remedies.ratio):
         return
+    if flow.reset != NULL:
+        _keep_reset(layer, batch, tape, t, part.low, rows)
+    if done == rows and layer.cell.state[1] == 0:
+        return
+    count = carried_to(layer, batch, tape, t, part.low, parts)
     if layer.cell.enters:
         _see(flow, layer, part, parts)
     for i in range(count):
-        _square(layer, rows, parts[i].rows, parts[i].dy, flow.d + batch.offset[t] + part.low)
-    if flow.reset != NULL:
-        _keep_reset(layer, batch, tape, t, part.low, rows)
+        first = done if i == fed_state(layer) else 0
+        _square(layer, rows - first, at(parts[i].rows, first * layer.ldh, layer),
+                at(parts[i].dy, first * layer.ldh, layer),
+                _entering(flow, batch, t, part) + first)
 
 
 cdef void finish_flow(const Layer *layer, const Batch *batch, Flow *flow) noexcept nogil:
@@ -276,5 +259,6 @@ cdef void finish_flow(const Layer *layer, const Batch *batch, Flow *flow) noexce
     if flow.live > 0:
         share = 1.0 / (flow.live if remedies.mean else batch.size)
     flow.value *= share
+    share *= remedies.alpha
     for row in range(flow.terms):
-        flow.z[row] *= remedies.alpha * share
+        flow.z[row] *= share

@@ -27,7 +27,8 @@ cdef inline void *z_at(const Layer *layer, const Batch *batch, const Tape *tape,
 cdef inline Py_ssize_t ring(const Layer *layer, const Batch *batch,
                             Py_ssize_t t) noexcept nogil:
     """The first row of step t in the rings of carried gradients."""
-    return (t % layer.lag + layer.lag) % layer.lag * batch.size
+    cdef Py_ssize_t place = t % layer.lag
+    return (place + layer.lag if place < 0 else place) * batch.size
 
 
 cdef inline void *output_rows(const Layer *layer, const Batch *batch,

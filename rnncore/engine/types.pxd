@@ -87,7 +87,8 @@ cdef extern from "../kernels/kernels.h" nogil:
                               const void *z, Py_ssize_t ldz, const void *state, Py_ssize_t ldh,
                               void *sums) noexcept nogil
         void (*row_squares)(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const void *x,
-                            const void *y, void *copy, double *sums) noexcept nogil
+                            const void *y, void *copy, double *of_x,
+                            double *of_sum) noexcept nogil
         void (*blend)(Py_ssize_t rows, Py_ssize_t n, const void *a, Py_ssize_t lda,
                       const void *z, Py_ssize_t ldz, const double *weight,
                       void *sum) noexcept nogil

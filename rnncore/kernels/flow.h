@@ -3,25 +3,13 @@
  * not their range, for vanished and exploded gradients. Rows are read in whole vectors: what
  * follows their n elements is 0. */
 
-/* The sum over n of (x + y)^2, without y where it is NULL; `copy` gets x where it is not NULL.
- * Sixteen partial sums, folded by halves: the same order whatever the instruction set, so that
+/* Sixteen partial sums, folded by halves: the same order whatever the instruction set, so that
  * all of them give the same bits. */
-ALWAYS_INLINE real FN(narrow_squares)(ptrdiff_t n, const real *x, const real *y, real *copy)
+ALWAYS_INLINE real FN(fold)(vec *sums)
 {
     typedef real sixteen __attribute__((vector_size(16)));   /* bytes */
     enum { IN_SIXTEEN = 128 / RNN_BITS };
-    vec sums[16 / LANES] = {{0}};
     sixteen p[RNN_BYTES / 16];
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        for (int part = 0, at = 0; part < 16 / LANES; part++, at += LANES)
-            if (at == 0 || i + at < n) {
-                vec v = *(const vec *)(x + i + at);
-                if (copy)
-                    *(vec *)(copy + i + at) = v;
-                if (y)
-                    v += *(const vec *)(y + i + at);
-                sums[part] = FMA(v, v, sums[part]);
-            }
     for (int half = 8 / LANES; half; half /= 2)
         for (int i = 0; i < half; i++)
             sums[i] += sums[i + half];
@@ -33,7 +21,7 @@ ALWAYS_INLINE real FN(narrow_squares)(ptrdiff_t n, const real *x, const real *y,
                            : (p[0][0] + p[0][2 % IN_SIXTEEN]) + (p[0][1] + p[0][3 % IN_SIXTEEN]);
 }
 
-/* The same in float64, where the squares have left float32's range. */
+/* The sum over n of (x + y)^2 in float64, without y where it is NULL. */
 static __attribute__((noinline)) double FN(wide_squares)(ptrdiff_t n, const real *x,
                                                          const real *y)
 {
@@ -49,22 +37,52 @@ static __attribute__((noinline)) double FN(wide_squares)(ptrdiff_t n, const real
     return sums[0];
 }
 
-/* Between the bounds, no square that counts was flushed to zero or became infinite. */
-ALWAYS_INLINE double FN(squares)(ptrdiff_t n, const real *x, const real *y, real *copy)
+/* A sum between the bounds lost no square that counts, to zero or to infinity; others are found
+ * again. */
+ALWAYS_INLINE double FN(squares)(real sum, ptrdiff_t n, const real *x, const real *y)
 {
-    const double sum = FN(narrow_squares)(n, x, y, copy);
-    return RNN_BITS == 64 || (sum > 0x1p-100 && sum < 0x1p120) ? sum : FN(wide_squares)(n, x, y);
+    const int exact = RNN_BITS == 64 || (sum > (real)0x1p-100 && sum < (real)0x1p120);
+    return __builtin_expect(exact, 1) ? sum : FN(wide_squares)(n, x, y);
 }
 
-/* sums[row] += such a sum; all arrays have the row stride ld. */
-static void FN(row_squares)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const void *x_,
-                            const void *y_, void *copy_, double *sums)
+/* row_squares with the constants it is compiled for: whether x is copied, and whether y added. */
+ALWAYS_INLINE void FN(squares_of_rows)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const real *x,
+                                       const real *y, real *copy, double *of_x, double *of_sum,
+                                       int copied, int added)
 {
-    const real *x = x_, *y = y_;
-    real *copy = copy_;
-    for (ptrdiff_t row = 0, at = 0; row < rows; row++, at += ld)
-        sums[row] += copy ? FN(squares)(n, x + at, 0, copy + at)
-                   : y ? FN(squares)(n, x + at, y + at, 0) : FN(squares)(n, x + at, 0, 0);
+    for (ptrdiff_t row = 0, first = 0; row < rows; row++, first += ld) {
+        vec alone[16 / LANES] = {{0}}, sum[16 / LANES] = {{0}};
+        for (ptrdiff_t i = 0; i < n; i += 16)
+            for (int part = 0, at = 0; part < 16 / LANES; part++, at += LANES)
+                if (at == 0 || i + at < n) {
+                    vec v = *(const vec *)(x + first + i + at);
+                    if (copied)
+                        *(vec *)(copy + first + i + at) = v;
+                    if (copied || !added)
+                        alone[part] = FMA(v, v, alone[part]);
+                    if (added) {
+                        v += *(const vec *)(y + first + i + at);
+                        sum[part] = FMA(v, v, sum[part]);
+                    }
+                }
+        if (copied || !added)
+            of_x[row] += FN(squares)(FN(fold)(alone), n, x + first, 0);
+        if (added)
+            of_sum[row] += FN(squares)(FN(fold)(sum), n, x + first, y + first);
+    }
+}
+
+static void FN(row_squares)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const void *x,
+                            const void *y, void *copy, double *of_x, double *of_sum)
+{
+    if (copy && y)
+        FN(squares_of_rows)(rows, n, ld, x, y, copy, of_x, of_sum, 1, 1);
+    else if (copy)
+        FN(squares_of_rows)(rows, n, ld, x, y, copy, of_x, of_sum, 1, 0);
+    else if (y)
+        FN(squares_of_rows)(rows, n, ld, x, y, copy, of_x, of_sum, 0, 1);
+    else
+        FN(squares_of_rows)(rows, n, ld, x, y, copy, of_x, of_sum, 0, 0);
 }
 
 /* sum = a + weight[row] z */

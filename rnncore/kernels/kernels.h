@@ -131,8 +131,10 @@ typedef struct rnn_kernels {
                         void *again);
     void (*unit_gradient)(ptrdiff_t rows, ptrdiff_t panels, ptrdiff_t panel, const void *z,
                           ptrdiff_t ldz, const void *state, ptrdiff_t ldh, void *sums);
+    /* of_x[row] += |x|^2, and of_sum[row] += |x + y|^2. With `copy`, which gets x, the first, and
+     * the second too if there is y; without, the second alone, or where y is NULL the first. */
     void (*row_squares)(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t ld, const void *x, const void *y,
-                        void *copy, double *sums);
+                        void *copy, double *of_x, double *of_sum);
     void (*blend)(ptrdiff_t rows, ptrdiff_t n, const void *a, ptrdiff_t lda, const void *z,
                   ptrdiff_t ldz, const double *weight, void *sum);
     ptrdiff_t (*omega_weights)(ptrdiff_t n, double *z, const double *d, double bound, int squared,

@@ -189,7 +189,8 @@ MUTATIONS: Mutations = {
         ),
     ],
     "engine/states.pxd": [
-        ("ring", "(t % layer.lag + layer.lag) % layer.lag * batch.size", "0"),
+        ("ring", "(place + layer.lag if place < 0 else place) * batch.size", "0"),
+        ("ring", "place + layer.lag if place < 0 else place", "place"),
     ],
     "engine/product.pxd": [
         (
