@@ -101,10 +101,11 @@ def test_pascanus_equation_holds_literally(H):
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU", "IndRNN"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("rows", "hidden"), [(33, 70), (3, 300)])
+@pytest.mark.parametrize(("rows", "hidden"), [(33, 90), (3, 300)])
 def test_threads_do_not_change_a_bit(kind, dtype, rows, hidden, monkeypatch):
     """Nor where there are too few rows to share: what is measured is a whole row."""
     monkeypatch.setattr(threads._Setting, "processors", 8)  # more may wait for one another
+    assert 30 * rows * hidden * (40 + hidden) >= 1 << 23  # enough work to wake a thread for
     rng, layer = np.random.default_rng(0), getattr(rc, kind)(40, hidden, dtype=dtype, seed=0)
     x, dy = (rng.standard_normal((30, rows, n)).astype(dtype) for n in (40, hidden))
     found = []

@@ -24,10 +24,8 @@ import rnncore as rc
 from rnncore.engine.spec import use
 
 
-@every_pair
-def test_omega_is_the_immediate_derivative_by_the_recurrent_weights_alone(cell, case):
+def check_derivative(problem, rows):
     """With activations and dZ fixed; nothing else in the gradient changes, not in a bit."""
-    problem, rows = draw(cell, case)
     stepped = [(row, row.steps()) for row in rows]
     for form, reduction in FORMS:
         wanted = Wanted(problem, stepped, form, reduction)
@@ -43,6 +41,17 @@ def test_omega_is_the_immediate_derivative_by_the_recurrent_weights_alone(cell, 
                     same_bits(found[name], plain[name], name)
                 else:  # gradients of final states join after what is carried, not before
                     close(found[name], plain[name], 1e-14, name)
+
+
+@every_pair
+def test_omega_is_the_immediate_derivative_by_the_recurrent_weights_alone(cell, case):
+    check_derivative(*draw(cell, case))
+
+
+@pytest.mark.parametrize("name", ["rnn_tanh", "rnn_pascanu_tanh", "gru_before", "lstm_cell",
+                                  "indrnn_tanh"])
+def test_omega_of_more_units_than_are_read_at_a_time(name):
+    check_derivative(*draw(CELLS[name], "plain", hidden=19))
 
 
 @pytest.mark.parametrize("form", ["signal", "ratio"])
@@ -104,7 +113,8 @@ def test_a_batch_gives_the_sum_of_its_parts(name, options):
     thread's rows; the parts are on one thread, and short."""
     lengths = np.random.default_rng(0).integers(0, 5, 400)
     assert (lengths > 0).sum() > 256
-    problem = make_problem(CELLS[name], options, np.float64, 65, 65, lengths, 4)
+    assert lengths.sum() * 75 * 150 >= 1 << 23  # enough work to wake a thread for
+    problem = make_problem(CELLS[name], options, np.float64, 75, 75, lengths, 4)
     clip, wanted, reports = rc.ClipStep(0.7, "ratio"), [], []
     with rc.num_threads(1):
         for first in range(0, 400, 100):

@@ -63,7 +63,6 @@ MUTATIONS: Mutations = {
         ("_through", "rows, 0, layer.panels)", "1, 0, layer.panels)"),
         ("_through", "rows, 0, layer.panels)", "rows, 0, 1)"),
         ("_through", "source, dy, target", "target, dy, source"),
-        ("_see", "at(flow.seen, part.low * layer.ldh, layer)", "flow.seen"),
         ("depart", "if not flow.remedies.omega or", "if"),
         ("depart", "if not flow.remedies.omega or", "if flow.remedies.omega or"),
         ("depart", "(one_tap(layer) and layer.cell.state[1] == 0)", "one_tap(layer)"),
