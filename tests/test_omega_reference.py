@@ -115,7 +115,7 @@ def test_a_batch_gives_the_sum_of_its_parts(name, options):
     assert (lengths > 0).sum() > 256
     assert lengths.sum() * 75 * 150 >= 1 << 23  # enough work to wake a thread for
     problem = make_problem(CELLS[name], options, np.float64, 75, 75, lengths, 4)
-    clip, wanted, reports = rc.ClipStep(0.3, "ratio"), [], []
+    clip, wanted, reports = rc.ClipStep(0.05, "ratio"), [], []
     with rc.num_threads(1):
         for first in range(0, 400, 100):
             part = problem.rows(list(range(first, first + 100)), 4)
