@@ -22,16 +22,19 @@ cdef extern from *:
 
 
 cdef class Steps:
-    """A stream of one row of a float32 model, stepped from the same x (I) to the same y (K)."""
+    """A stream of one row of a float32 model, stepped from the same x (I) to the same y (K),
+    in the caller's floating-point mode if that is to be kept."""
 
     cdef rnn_stream *stream
 
-    def __cinit__(self, model):
+    def __cinit__(self, model, bint keep_mode=False):
         cdef rnn_model *handle = NULL
         cdef int status = rnn.model_from_python(<void *> model, &handle, NULL, 0)
         if status == RNN_OK:
             status = rnn.stream_create(handle, 1, NULL, 0, &self.stream)
         rnn.model_close(&handle)
+        if status == RNN_OK:
+            status = rnn.stream_keep_mode(self.stream, keep_mode)
         if status != RNN_OK:
             raise ValueError(status)
 

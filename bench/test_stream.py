@@ -63,6 +63,12 @@ def test_from_c(measure, kind, shape, arrays, steps):
     measure(lambda: loop.run(x, y, STEPS))
 
 
+def test_from_c_keeping_the_mode(measure, kind, shape, arrays, steps):
+    x, y = (array.reshape(-1) for array in arrays)
+    loop = steps.Steps(rc.Model([KINDS[kind](*shape)], seed=0), keep_mode=True)
+    measure(lambda: loop.run(x, y, STEPS))
+
+
 def test_from_python(measure, stream, arrays):
     x, y = arrays
 

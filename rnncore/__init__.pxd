@@ -121,5 +121,7 @@ cdef extern from "rnncore.h" nogil:
         rnn_status (*sequence_model)(const rnn_sequence *sequence, rnn_model **made,
                                      char *message, size_t bytes) noexcept nogil
 
+        rnn_status (*stream_keep_mode)(rnn_stream *stream, int keep) noexcept nogil
+
 cdef extern from "rnncore.h":
     const rnncore_api *rnncore_import() except NULL

@@ -69,6 +69,7 @@ rnn_status sequence_get_parameters(const rnn_sequence *, void *, size_t)
 rnn_status sequence_set_parameters(rnn_sequence *, const void *, size_t)
 rnn_status sequence_gradients(rnn_sequence *, void **, size_t *)
 rnn_status sequence_model(const rnn_sequence *, rnn_model **, char *, size_t)
+rnn_status stream_keep_mode(rnn_stream *, int)
 """
 
 

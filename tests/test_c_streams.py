@@ -225,6 +225,27 @@ def test_the_output_may_lie_on_the_input():
     same_bits(x, expected)
 
 
+@every_isa
+def test_a_stream_may_keep_the_mode_of_its_caller(isa):
+    """Here denormals are not zero, and a step passes one on; other numbers are those of infer."""
+    layer = rc.RNN(1, 1, activation="relu", bias=False)
+    layer.load_state_dict({name: np.ones((1, 1), np.float32) for name in layer.parameters})
+    small, y = np.full((1, 1), 1e-40, np.float32), np.empty((1, 1), np.float32)
+    x = draw(9, 1, 1)
+    with use(isa=isa, engine="native"):
+        stream = c.stream_of(c.model_of(rc.Model([layer])))
+        for keep, expected in ((0, 0), (1, small[0, 0]), (0, 0)):
+            stream("keep_mode", keep)
+            for handle, found in ((stream, expected), (c.clone_of(stream), 0)):
+                handle("reset")
+                handle("step", small, y)
+                assert y == found
+                handle("run", 1, small, y)
+                assert (y > 0) == (found > 0)
+            stream("reset")
+            same_bits(by_steps(stream, x, 1), layer.infer(x)[0])
+
+
 @pytest.mark.parametrize("name", ["lstm", "gru_after", "rnn_pascanu_tanh"])
 def test_many_streams_in_many_threads(name):
     """Each thread steps and clones streams of one model."""

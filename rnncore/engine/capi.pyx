@@ -49,6 +49,7 @@ cdef void _fill_streams():
     _api.stream_copy_row = stream_handles.stream_copy_row
     _api.stream_get_state = stream_handles.stream_get_state
     _api.stream_set_state = stream_handles.stream_set_state
+    _api.stream_keep_mode = stream_handles.stream_keep_mode
 
 
 cdef void _fill_sequences():

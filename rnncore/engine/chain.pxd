@@ -25,8 +25,8 @@ cdef struct Chain:
     Stage *stages             # (n_stages)
 
 
-cdef int stream_step(Chain *chain, const void *x, void *y) noexcept nogil
-cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps) noexcept nogil
+cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps,
+                    bint keeps_mode) noexcept nogil
 cdef Step step_of(const Stage *stage, Py_ssize_t index, Py_ssize_t size,
                   Py_ssize_t slot) noexcept nogil
 cdef int letters(const Stage *stage) noexcept nogil

@@ -57,24 +57,23 @@ cdef inline void _step(Chain *chain, const void *x, void *y) noexcept nogil:
         _copy_row(<char *> y + row * size, result.rows + row * stride, size)
 
 
-cdef int stream_step(Chain *chain, const void *x, void *y) noexcept nogil:
-    """One step of all rows: x (B, I), or the symbols (B,) of an embedding, to y (B, K), which
-    may be the same memory. Returns 0; or -1, with nothing done, for an unknown symbol."""
-    return stream_run(chain, x, y, 1)
-
-
-cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps) noexcept nogil:
-    """The same for some steps: x (T, B, I) or (T, B) to y (T, B, K)."""
+cdef int stream_run(Chain *chain, const void *x, void *y, Py_ssize_t steps,
+                    bint keeps_mode) noexcept nogil:
+    """Some steps of all rows: x (T, B, I), or the symbols (T, B) of an embedding, to y
+    (T, B, K), which may be the same memory for one step. Returns 0; or -1, with nothing done,
+    for an unknown symbol. `keeps_mode` says that denormals are zero already."""
     cdef Py_ssize_t t, item = sizeof(int64_t) if chain.table != NULL else \
         chain.inputs * chain.itemsize
     cdef Py_ssize_t target = chain.size * chain.outputs * chain.itemsize
-    cdef unsigned mode
+    cdef unsigned mode = 0
     if _check_input(chain, x, steps) < 0:
         return -1
-    mode = chain.kernels.enter()
+    if not keeps_mode:
+        mode = chain.kernels.enter()
     for t in range(steps):
         _step(chain, <const char *> x + t * chain.size * item, <char *> y + t * target)
-    chain.kernels.leave(mode)
+    if not keeps_mode:
+        chain.kernels.leave(mode)
     return 0
 
 

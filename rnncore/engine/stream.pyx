@@ -9,7 +9,7 @@ import numpy
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 
-from rnncore.engine.chain cimport Chain, stream_run, stream_step
+from rnncore.engine.chain cimport Chain, stream_run
 from rnncore.engine.program cimport Program
 
 cnp.import_array()
@@ -89,10 +89,10 @@ cdef class Stepper:
         out = self._target(x, out, 0)
         source, target = cnp.PyArray_DATA(<cnp.ndarray> x), cnp.PyArray_DATA(<cnp.ndarray> out)
         if self._program.work < LEAST_WORK:
-            status = stream_step(chain, source, target)
+            status = stream_run(chain, source, target, 1, False)
         else:
             with nogil:
-                status = stream_step(chain, source, target)
+                status = stream_run(chain, source, target, 1, False)
         if status < 0:
             raise self._unknown(x)
         return out
@@ -120,7 +120,8 @@ cdef class Stepper:
             while t < len(x):
                 steps = min(most, <Py_ssize_t> len(x) - t)
                 with nogil:
-                    status = stream_run(chain, source + t * x_step, target + t * y_step, steps)
+                    status = stream_run(chain, source + t * x_step, target + t * y_step,
+                                        steps, False)
                 if status < 0:
                     raise self._unknown(x)
                 PyErr_CheckSignals()

@@ -11,6 +11,7 @@ cdef rnn_status stream_from_python(void *stream, rnn_stream **made, char *messag
                                    size_t bytes) noexcept nogil
 cdef rnn_status stream_close(rnn_stream **stream) noexcept nogil
 cdef rnn_status stream_shape(const rnn_stream *stream, rnn_shape *shape) noexcept nogil
+cdef rnn_status stream_keep_mode(rnn_stream *stream, int keep) noexcept nogil
 cdef rnn_status step(rnn_stream *stream, const void *x, size_t x_bytes, void *y,
                      size_t y_bytes) noexcept nogil
 cdef rnn_status run(rnn_stream *stream, size_t steps, const void *x, size_t x_bytes, void *y,

@@ -10,7 +10,7 @@ from rnncore cimport (
 )
 from rnncore.engine.chain cimport (
     Chain, clear_rows, copy_row, get_states, letters, put_states, same_form, state_size,
-    stream_run, stream_step,
+    stream_run,
 )
 from rnncore.engine.handles cimport (
     CLOSED, MODEL, STREAM, Model, begin, check, check_apart, check_array, give_shape,
@@ -30,6 +30,7 @@ cdef void connect(program) noexcept:
 cdef struct Stream:
     uint32_t kind
     bint owns                 # its memory is the library's
+    bint keeps_mode           # of floating point: the caller has set it
     void *memory
     Model *model
     size_t x_bytes, y_bytes   # of one step of all rows
@@ -164,6 +165,13 @@ cdef rnn_status stream_shape(const rnn_stream *stream, rnn_shape *shape) noexcep
     return status
 
 
+cdef rnn_status stream_keep_mode(rnn_stream *stream, int keep) noexcept nogil:
+    cdef rnn_status status = check(stream, STREAM)
+    if status == RNN_OK:
+        (<Stream *> stream).keeps_mode = keep != 0
+    return status
+
+
 cdef rnn_status step(rnn_stream *stream, const void *x, size_t x_bytes, void *y,
                      size_t y_bytes) noexcept nogil:
     cdef Stream *s = <Stream *> stream
@@ -174,7 +182,7 @@ cdef rnn_status step(rnn_stream *stream, const void *x, size_t x_bytes, void *y,
         status = check_array(y, y_bytes, s.y_bytes, s.chain.itemsize)
     if status != RNN_OK:
         return status
-    return RNN_OK if stream_step(s.chain, x, y) == 0 else RNN_ERROR_SYMBOL
+    return RNN_OK if stream_run(s.chain, x, y, 1, s.keeps_mode) == 0 else RNN_ERROR_SYMBOL
 
 
 cdef rnn_status run(rnn_stream *stream, size_t steps, const void *x, size_t x_bytes, void *y,
@@ -192,7 +200,7 @@ cdef rnn_status run(rnn_stream *stream, size_t steps, const void *x, size_t x_by
         status = check_apart(x, x_bytes, y, y_bytes)
     if status != RNN_OK:
         return status
-    return RNN_OK if stream_run(s.chain, x, y, steps) == 0 else RNN_ERROR_SYMBOL
+    return RNN_OK if stream_run(s.chain, x, y, steps, s.keeps_mode) == 0 else RNN_ERROR_SYMBOL
 
 
 cdef rnn_status stream_reset(rnn_stream *stream) noexcept nogil:
