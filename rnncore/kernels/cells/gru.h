@@ -7,7 +7,7 @@
  * or resets the product's result, as cuDNN and PyTorch do,
  *   gru_after:   n = tanh(a_m + r a_q),  a_m = W_n x + b_in,  a_q = U_n h' + b_hn
  * with blocks m z r q: x feeds the first three and h' the last three. */
-static void FN(gru_after_forward)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_after_forward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec z = FN(sigmoid)(BLOCK(s, 1)), r = FN(sigmoid)(BLOCK(s, 2));
@@ -18,8 +18,9 @@ static void FN(gru_after_forward)(const rnn_panel *s)
         BLOCK(s, 2) = r;   /* block 3 keeps a_q for the backward pass */
     }
 }
+STAGE(gru_after_forward, FN(gru_after_forward_)(s))
 
-static void FN(gru_after_backward)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_after_backward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec n = BLOCK(s, 0), z = BLOCK(s, 1), r = BLOCK(s, 2), q = BLOCK(s, 3);
@@ -31,8 +32,9 @@ static void FN(gru_after_backward)(const rnn_panel *s)
         UNITS(s, dh) = d * z;
     }
 }
+STAGE(gru_after_backward, FN(gru_after_backward_)(s))
 
-static void FN(gru_before_forward_reset)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_before_forward_reset_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         BLOCK(s, 0) = FN(sigmoid)(BLOCK(s, 0));
@@ -40,16 +42,18 @@ static void FN(gru_before_forward_reset)(const rnn_panel *s)
         UNITS(s, rh) = BLOCK(s, 1) * UNITS(s, h_prev);
     }
 }
+STAGE(gru_before_forward_reset, FN(gru_before_forward_reset_)(s))
 
-static void FN(gru_before_forward_update)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_before_forward_update_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec n = BLOCK(s, 2) = FN(tanh)(BLOCK(s, 2));
         UNITS(s, h) = FMA(BLOCK(s, 0), UNITS(s, h_prev) - n, n);
     }
 }
+STAGE(gru_before_forward_update, FN(gru_before_forward_update_)(s))
 
-static void FN(gru_before_backward_update)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_before_backward_update_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec z = BLOCK(s, 0), n = BLOCK(s, 2), d = UNITS(s, dh) + UNITS(s, dy);
@@ -58,8 +62,9 @@ static void FN(gru_before_backward_update)(const rnn_panel *s)
         UNITS(s, dh) = d * z;
     }
 }
+STAGE(gru_before_backward_update, FN(gru_before_backward_update_)(s))
 
-static void FN(gru_before_backward_reset)(const rnn_panel *s)
+ALWAYS_INLINE void FN(gru_before_backward_reset_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec r = BLOCK(s, 1), drh = UNITS(s, drh);
@@ -67,6 +72,7 @@ static void FN(gru_before_backward_reset)(const rnn_panel *s)
         UNITS(s, dh) = FMA(drh, r, UNITS(s, dh));
     }
 }
+STAGE(gru_before_backward_reset, FN(gru_before_backward_reset_)(s))
 
 static const rnn_cell FN(cell_gru_after) = {
     .name = "gru_after", .blocks = "mzrq", .state = "h", .x_count = 3,

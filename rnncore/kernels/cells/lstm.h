@@ -72,10 +72,8 @@ ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, cons
 
 /* Constants make each variant straight-line code. The last arguments are the peepholes. */
 #define LSTM(variant, gates, forget, diagonal, cell, fed_state, ...)                  \
-    static void FN(variant##_forward)(const rnn_panel *s)                             \
-    { FN(lstm_forward_)(s, FN(forget), diagonal, cell); }                             \
-    static void FN(variant##_backward)(const rnn_panel *s)                            \
-    { FN(lstm_backward_)(s, FN(forget), diagonal, cell); }                            \
+    STAGE(variant##_forward, FN(lstm_forward_)(s, FN(forget), diagonal, cell))        \
+    STAGE(variant##_backward, FN(lstm_backward_)(s, FN(forget), diagonal, cell))      \
     static const rnn_cell FN(cell_##variant) = {                                      \
         .name = #variant, .blocks = gates, .state = "hc",                             \
         .x_count = sizeof gates - 1, .fed = fed_state, .output = 'h', .n_stages = 1,  \

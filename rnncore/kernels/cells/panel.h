@@ -1,12 +1,21 @@
 /* panel.h - how a cell walks a rectangle of panels.
  *
+ * STAGE(name, call) defines a function of a cell by a call over s, a copy of what it was given:
+ * no store into the arrays can change a copy, so that addresses and strides stay in registers.
  * Inside FOR_EACH_PANEL(s), BLOCK(s, i) is gate block i of the present panel, UNITS(s, name)
  * the same units of another array, WEIGHTS(s, i) their per-unit weights: one `vec` each. */
+#undef STAGE
 #undef FOR_EACH_PANEL
 #undef BLOCK
 #undef UNITS
 #undef INPUTS
 #undef WEIGHTS
+#define STAGE(name, call)                           \
+    static void FN(name)(const rnn_panel *given)    \
+    {                                               \
+        const rnn_panel own = *given, *s = &own;    \
+        call;                                       \
+    }
 #define FOR_EACH_PANEL(s)                                       \
     for (ptrdiff_t row = 0; row < (s)->rows; row++)             \
         for (ptrdiff_t panel = 0; panel < (s)->panels; panel++)

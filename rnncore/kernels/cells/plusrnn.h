@@ -6,7 +6,7 @@
  *
  * The output y is not the state h, and x reaches y directly, so the layer needs as many inputs
  * as hidden units. A prime marks time t-1. */
-static void FN(plusrnn_forward)(const rnn_panel *s)
+ALWAYS_INLINE void FN(plusrnn_forward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec v = FN(relu)(BLOCK(s, 0)), k = FN(tanh)(BLOCK(s, 1));
@@ -19,8 +19,9 @@ static void FN(plusrnn_forward)(const rnn_panel *s)
         BLOCK(s, 3) = d;
     }
 }
+STAGE(plusrnn_forward, FN(plusrnn_forward_)(s))
 
-static void FN(plusrnn_backward)(const rnn_panel *s)
+ALWAYS_INLINE void FN(plusrnn_backward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
         const vec v = BLOCK(s, 0), k = BLOCK(s, 1), g = BLOCK(s, 2), d = BLOCK(s, 3);
@@ -33,6 +34,7 @@ static void FN(plusrnn_backward)(const rnn_panel *s)
         UNITS(s, dh) = dh * g;
     }
 }
+STAGE(plusrnn_backward, FN(plusrnn_backward_)(s))
 
 static const rnn_cell FN(cell_plusrnn) = {
     .name = "plusrnn", .blocks = "vkgd", .state = "h", .x_count = 4, .mixes_input = 1,

@@ -9,24 +9,15 @@
  *
  * A prime marks the previous state. */
 #define ACTIVATION(f)                                                             \
-    static void FN(rnn_##f##_forward)(const rnn_panel *s)                         \
-    { FN(rnn_forward_)(s, FN(f)); }                                               \
-    static void FN(rnn_##f##_backward)(const rnn_panel *s)                        \
-    { FN(rnn_backward_)(s, FN(f##_slope)); }                                      \
-    static void FN(linear_##f##_backward)(const rnn_panel *s)                     \
-    { FN(linear_backward_)(s, FN(f##_slope)); }                                   \
-    static void FN(rnn_pascanu_##f##_forward)(const rnn_panel *s)                 \
-    { FN(pascanu_forward_)(s, FN(f)); }                                           \
-    static void FN(rnn_pascanu_##f##_backward)(const rnn_panel *s)                \
-    { FN(pascanu_backward_)(s, FN(f##_slope)); }                                  \
-    static void FN(rnn_skip_##f##_forward)(const rnn_panel *s)                    \
-    { FN(skip_forward_)(s, FN(f)); }                                              \
-    static void FN(rnn_skip_##f##_backward)(const rnn_panel *s)                   \
-    { FN(skip_backward_)(s, FN(f##_slope)); }                                     \
-    static void FN(indrnn_##f##_forward)(const rnn_panel *s)                      \
-    { FN(indrnn_forward_)(s, FN(f)); }                                            \
-    static void FN(indrnn_##f##_backward)(const rnn_panel *s)                     \
-    { FN(indrnn_backward_)(s, FN(f##_slope)); }                                   \
+    STAGE(rnn_##f##_forward, FN(rnn_forward_)(s, FN(f)))                          \
+    STAGE(rnn_##f##_backward, FN(rnn_backward_)(s, FN(f##_slope)))                \
+    STAGE(linear_##f##_backward, FN(linear_backward_)(s, FN(f##_slope)))          \
+    STAGE(rnn_pascanu_##f##_forward, FN(pascanu_forward_)(s, FN(f)))              \
+    STAGE(rnn_pascanu_##f##_backward, FN(pascanu_backward_)(s, FN(f##_slope)))    \
+    STAGE(rnn_skip_##f##_forward, FN(skip_forward_)(s, FN(f)))                    \
+    STAGE(rnn_skip_##f##_backward, FN(skip_backward_)(s, FN(f##_slope)))          \
+    STAGE(indrnn_##f##_forward, FN(indrnn_forward_)(s, FN(f)))                    \
+    STAGE(indrnn_##f##_backward, FN(indrnn_backward_)(s, FN(f##_slope)))          \
     static const rnn_cell FN(cell_linear_##f) = {                                 \
         .name = "linear_" #f, .blocks = "a", .state = "", .x_count = 1,           \
         .output = 'h', .n_stages = 1,                                             \

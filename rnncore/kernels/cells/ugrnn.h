@@ -47,10 +47,8 @@ ALWAYS_INLINE void FN(mingru_backward_)(const rnn_panel *s, vec (*slope)(vec))
 }
 
 #define GATED(cell, f, gates, fed_state, fed_count)                                    \
-    static void FN(cell##_##f##_forward)(const rnn_panel *s)                           \
-    { FN(cell##_forward_)(s, FN(f)); }                                                 \
-    static void FN(cell##_##f##_backward)(const rnn_panel *s)                          \
-    { FN(cell##_backward_)(s, FN(f##_slope)); }                                        \
+    STAGE(cell##_##f##_forward, FN(cell##_forward_)(s, FN(f)))                        \
+    STAGE(cell##_##f##_backward, FN(cell##_backward_)(s, FN(f##_slope)))              \
     static const rnn_cell FN(cell_##cell##_##f) = {                                    \
         .name = #cell "_" #f, .blocks = gates, .state = "h", .x_count = 2,             \
         .fed = fed_state, .output = 'h', .n_stages = 1,                                \
