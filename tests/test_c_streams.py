@@ -227,7 +227,7 @@ def test_the_output_may_lie_on_the_input():
 
 @every_isa
 def test_a_stream_may_keep_the_mode_of_its_caller(isa):
-    """Here denormals are not zero, and a step passes one on; other numbers are those of infer."""
+    """Then a step passes on a denormal; what is none has the bits of infer."""
     layer = rc.RNN(1, 1, activation="relu", bias=False)
     layer.load_state_dict({name: np.ones((1, 1), np.float32) for name in layer.parameters})
     small, y = np.full((1, 1), 1e-40, np.float32), np.empty((1, 1), np.float32)

@@ -181,7 +181,8 @@ def _flow_words(record: Record, looks: tuple[Look, Look]) -> list[str]:
         before, after = (early / late if late else 0.0
                          for late, early in map(ends, flows))
         steps = np.count_nonzero(~np.isnan(flows[1]))
-        words.append(f"Layer {name}: of the last step's error, over {steps} steps, the "
+        many = "1 step" if steps == 1 else f"{steps} steps"
+        words.append(f"Layer {name}: of the last step's error, over {many}, the "
                      f"earliest tenth gets {before:.2g} times the gradient of the latest tenth "
                      f"before training, and {after:.2g} times in the best model: "
                      f"{_judged(after)}.")
