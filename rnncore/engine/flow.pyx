@@ -96,7 +96,7 @@ cdef void depart(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t 
     cdef Carried parts[2]
     cdef int count, i
     if not flow.remedies.omega or (one_tap(layer) and layer.cell.state[1] == 0):
-        return
+        return  # without Omega, or where nothing comes but by the product
     count = carried_to(layer, batch, tape, t, part.low, parts)
     for tap in range(layer.n_taps):
         later = t + layer.taps[tap]
@@ -234,7 +234,7 @@ cdef void enter(const Layer *layer, const Batch *batch, Tape *tape, Py_ssize_t t
     if flow.reset != NULL:
         _keep_reset(layer, batch, tape, t, part.low, rows)
     if done == rows and layer.cell.state[1] == 0:
-        return
+        return  # the only state was measured as it arrived
     count = carried_to(layer, batch, tape, t, part.low, parts)
     if layer.cell.enters:
         _see(flow, layer, part, parts)

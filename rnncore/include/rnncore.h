@@ -204,7 +204,7 @@ typedef struct rnncore_api {
                                  size_t bytes);
 
     /* ---- Appended ----
-     * With `keep`, calls of a stream leave the floating-point mode of the thread as it is, which
+     * With `keep`, steps and runs leave the floating-point mode of the thread as it is, which
      * saves some nanoseconds: for a caller who has it so that denormals are zero, inputs and
      * results (FTZ and DAZ on x86, FZ on Arm), as audio programs do. Where he has not, denormals
      * cost time and may give other bits than Python's. Clones begin without. */
