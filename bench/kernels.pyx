@@ -26,6 +26,7 @@ def product(str isa, Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t blocks, Py_s
         cdef Py_ssize_t _i
         s.rows, s.panels, s.blocks, s.depth, s.a_blocks = rows, panels, blocks, depth, 1
         s.a, s.a_row, s.a_lane, s.a_panel, s.a_block = &left[0], depth, 1, lanes, 0
+        s.a_ahead = 0
         s.w, s.w_panel, s.w_k = &right[0], depth * blocks * lanes, blocks * lanes
         s.start, s.start_row, s.c, s.c_row = &sums[0], row, &sums[0], row
         s.c_panel, s.more = blocks * lanes, NULL

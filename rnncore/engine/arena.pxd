@@ -14,10 +14,10 @@ cdef inline void *take(Arena *arena, Py_ssize_t size) noexcept nogil:
 
 cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t lanes,
                               Py_ssize_t itemsize) noexcept nogil:
-    """A row stride for n elements: whole vectors, and never a multiple of 1 KB, at which rows
-    would compete for the same lines of the cache."""
+    """A row stride for n elements: whole vectors, and never a multiple of 512 bytes, at which
+    rows would compete for the same lines of the cache."""
     n = (n + lanes - 1) // lanes * lanes
-    return n + lanes if n * itemsize % 1024 == 0 else n
+    return n + lanes if n * itemsize % 512 == 0 else n
 
 
 cdef inline char *aligned(object memory) except NULL:

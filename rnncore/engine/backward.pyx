@@ -29,13 +29,15 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
     cdef const Layer *layer = &run.plan.layers[0]
     cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * item
     cdef Py_ssize_t wide = _stride(run) * item
-    cdef Py_ssize_t deep = max(max(layer.inputs, run.width), max(layer.hidden, 2))
+    cdef Py_ssize_t columns = layer.lanes - 1  # a BLAS sums all of them in panel order
     cdef Tape shared
     cdef bint watched = remedies != NULL and layer.cell.state[0] != 0
+    if layer.blas != NULL:
+        columns = max(max(layer.inputs, run.width), layer.hidden)
     shared.dy = take(arena, (batch.past * batch.size + rows) * layer.ldh * item)
     shared.dh, shared.dc = take(arena, carried), take(arena, carried)
     shared.drh = take(arena, batch.size * layer.ldh * item)
-    shared.sums = take(arena, max(deep * layer.ldz, layer.ldh) * item)
+    shared.sums = take(arena, (2 + columns) * layer.ldz * item)
     memset(&shared.flow, 0, sizeof(Flow))
     if watched:
         carve_scratch(layer, batch, remedies, &shared.flow, arena)

@@ -10,6 +10,7 @@ from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
 
 cdef enum:
     ROWS = 48              # of a rectangle: its part of Z stays in the first level cache
+    WEIGHTS = 52 << 10     # bytes of weights, most of which stay there until the next step
 
 
 cdef inline rnn_panel rectangle(const Layer *layer, const Batch *batch, const Tape *tape,
@@ -45,6 +46,13 @@ cdef struct Cut:
     Py_ssize_t low, rows, first, last, high, wide, row_cuts, count
 
 
+cdef inline bint half_stays(const Layer *layer, Py_ssize_t inner) noexcept nogil:
+    """Whether half of a layer's forward weights, `inner` vectors of a block in all, stay in the
+    first level cache from step to step, and not all of them."""
+    cdef Py_ssize_t fit = WEIGHTS // (inner * layer.lanes * layer.itemsize)
+    return fit < layer.panels <= 2 * fit
+
+
 cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
                          Py_ssize_t vectors) noexcept nogil:
     """One rectangle for BLAS. Natively a panel at a time; several for a single row, which
@@ -53,6 +61,8 @@ cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
     cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
     cut.first, cut.last = part.first, part.last
     cut.high, cut.wide = ROWS, 4 if cut.rows == 1 or vectors == 1 else 1
+    if cut.rows == 1 and vectors > 1 and half_stays(layer, vectors * layer.hidden):
+        cut.wide = 2
     if layer.blas != NULL:
         cut.high, cut.wide = max(cut.rows, 1), layer.panels
     cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
@@ -63,8 +73,10 @@ cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
 cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *tape,
                             Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
                             Py_ssize_t *panel) noexcept nogil:
-    """Rectangle number i of step t, and where it begins."""
-    cdef Py_ssize_t down = i % cut.row_cuts * cut.high
-    row[0], panel[0] = cut.low + down, cut.first + i // cut.row_cuts * cut.wide
+    """Rectangle number i of step t, and where it begins. A step begins with the panels that the
+    one before ended with, whose weights are still in cache."""
+    cdef Py_ssize_t place = cut.count - 1 - i if t & 1 else i
+    cdef Py_ssize_t down = place % cut.row_cuts * cut.high
+    row[0], panel[0] = cut.low + down, cut.first + place // cut.row_cuts * cut.wide
     return rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
                      min(cut.wide, cut.last - panel[0]))

@@ -8,11 +8,11 @@ its bits.
 from libc.string cimport memset
 
 from rnncore.engine.batch cimport slot
-from rnncore.engine.product cimport at, gradient_product
+from rnncore.engine.product cimport at, gradient_product, rest_product, whole_columns
 from rnncore.engine.share cimport worth_sharing
 from rnncore.engine.states cimport step_row
 from rnncore.engine.types cimport (
-    BLEND, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
+    CHUNK, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
 )
 
 # One layer's weight gradients, to be summed by one or more threads, each for its own panels.
@@ -27,6 +27,18 @@ cdef struct Sums:
 cdef struct Panels:
     Py_ssize_t first, count
     void *scratch
+
+
+# Where the gradient of a matrix is summed: in whole vectors of columns where the user has it,
+# and what columns are left in panel order. That of x has the biases beside it.
+cdef struct Target:
+    const Matrix *w
+    void *grad                # (count * H, K)
+    void *sums                # (columns that are left, ldz)
+    Py_ssize_t whole
+    rnn_matrix rest
+    void *bias_x              # sums of the panels, or NULL
+    void *bias_h
 
 
 # The states that meet the rows of dZ: those of `back` steps earlier, or with back = 0 one row
@@ -58,20 +70,30 @@ cdef const void *_blended(const Layer *layer, const Panels *part, const Operand 
     return part.scratch
 
 
-cdef void _accumulate(const Layer *layer, const Matrix *w, const Panels *part,
-                      const Operand *a, const void *states, const void *dz, Py_ssize_t row,
-                      Py_ssize_t rows, void *sums) noexcept nogil:
-    """sums += states' dZ over consecutive rows of both, the last ones first; dZ's first is
-    `row`."""
-    cdef Py_ssize_t count, stride = 0
+cdef void _accumulate(const Sums *s, const Panels *part, const Target *to, const Operand *a,
+                      const void *states, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Add states' dZ over some rows of dZ, the first of which is `row`, and as many of the
+    states, the last ones first."""
+    cdef const Layer *layer = s.layer
+    cdef Py_ssize_t width = layer.blocks * layer.lanes, count, stride = 0
     cdef const void *left
+    cdef const void *dz
     while rows > 0:
-        count = min(rows, BLEND)
+        count = min(rows, CHUNK)
         rows -= count
+        dz = at(s.tape.z, (step_row(layer, s.batch, 0) + row + rows) * layer.ldz, layer)
         left = _blended(layer, part, a, at(states, rows * a.stride, layer), row + rows, count,
                         &stride)
-        gradient_product(layer, w, part.first, part.count, count, left, stride,
-                         at(dz, (row + rows) * layer.ldz, layer), sums)
+        if to.bias_x != NULL:
+            layer.kernels.column_sums(
+                count, part.count * width, at(dz, part.first * width, layer), layer.ldz,
+                to.bias_x, to.bias_h)
+        if to.whole > 0:
+            gradient_product(layer, to.w, to.whole, part.first, part.count, count, left, stride,
+                             dz, to.grad)
+        if to.rest.depth > 0:
+            rest_product(layer, to.w, to.rest.depth, part.first, part.count, count,
+                         at(left, to.whole, layer), stride, dz, to.sums)
 
 
 cdef Py_ssize_t _stretch(const Batch *batch, Py_ssize_t t, Py_ssize_t back) noexcept nogil:
@@ -96,48 +118,59 @@ cdef rnn_matrix _open(const Layer *layer, const Panels *part, const rnn_matrix *
     return mine
 
 
+cdef void _close(const Layer *layer, const rnn_matrix *mine, Py_ssize_t first, void *grad,
+                 const void *sums) noexcept nogil:
+    """Move sums back to where they began."""
+    layer.kernels.from_panels(mine, grad, at(sums, first * layer.lanes, layer),
+                              layer.blocks * layer.lanes, layer.ldz)
+
+
 cdef void _matrix_gradient(const Sums *s, const Panels *part, const Matrix *w, const Operand *a,
-                           void *grad) noexcept nogil:
-    """grad += dZ' a."""
+                           void *grad, void *bias_x, void *bias_h) noexcept nogil:
+    """grad += dZ' a, and to sums of biases, if any, those of dZ."""
     cdef const Layer *layer = s.layer
     cdef Py_ssize_t end = s.batch.steps, first, row
-    cdef const void *dz = at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz, layer)
-    cdef void *sums = s.tape.sums
-    cdef rnn_matrix mine = _open(layer, part, &w.shape, w.first, grad, sums)
+    cdef rnn_matrix mine
+    cdef Target to
+    to.w, to.grad, to.bias_x, to.bias_h = w, grad, bias_x, bias_h
+    to.sums = at(s.tape.sums, 2 * layer.ldz, layer)  # after those of the biases
+    to.whole, to.rest = whole_columns(layer, w.shape.depth), w.shape
+    to.rest.depth -= to.whole
+    mine = _open(layer, part, &to.rest, w.first, at(grad, to.whole, layer), to.sums)
     if a.back == 0:
-        _accumulate(layer, w, part, a, a.rows, dz, 0, s.batch.offset[end], sums)
+        _accumulate(s, part, &to, a, a.rows, 0, s.batch.offset[end])
         end = 0
     while end > 0:
         first = _stretch(s.batch, end - 1, a.back)
         row = s.batch.offset[first]
-        _accumulate(layer, w, part, a,
-                    at(a.rows, slot(s.batch, first - a.back) * a.stride, layer), dz, row,
-                    s.batch.offset[end] - row, sums)
+        _accumulate(s, part, &to, a,
+                    at(a.rows, slot(s.batch, first - a.back) * a.stride, layer), row,
+                    s.batch.offset[end] - row)
         end = first
-    layer.kernels.from_panels(&mine, grad, at(sums, w.first * layer.lanes, layer),
-                              layer.blocks * layer.lanes, layer.ldz)
+    _close(layer, &mine, w.first, at(grad, to.whole, layer), to.sums)
 
 
-cdef void _bias_gradients(const Sums *s, const Panels *part) noexcept nogil:
-    """Both are the column sums of dZ, each onto what it begins with."""
+cdef void _input_gradients(const Sums *s, const Panels *part) noexcept nogil:
+    """Those of the matrix of x and of the biases, which are column sums of dZ, each onto what
+    it begins with, in one reading of dZ."""
     cdef const Layer *layer = s.layer
-    cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = part.first * width
+    cdef Py_ssize_t skip = part.first * layer.blocks * layer.lanes
+    cdef Operand a = _operand(s.tape.x, s.tape.ldx, 0)
     cdef void *of_x = s.tape.sums
     cdef void *of_h = at(of_x, layer.ldz, layer)
-    cdef bint two = s.grads.bias_h != NULL
+    cdef bint one = s.grads.bias_x != NULL, two = s.grads.bias_h != NULL
     cdef rnn_matrix x, h
-    if s.grads.bias_x == NULL:
-        return
-    x = _open(layer, part, &layer.bias_x, 0, s.grads.bias_x, of_x)
+    if one:
+        x = _open(layer, part, &layer.bias_x, 0, s.grads.bias_x, of_x)
     if two:
         h = _open(layer, part, &layer.bias_h, 0, s.grads.bias_h, of_h)
-    layer.kernels.column_sums(
-        s.batch.offset[s.batch.steps], part.count * width,
-        at(s.tape.z, step_row(layer, s.batch, 0) * layer.ldz + skip, layer), layer.ldz,
-        at(of_x, skip, layer), at(of_h, skip, layer) if two else NULL)
-    layer.kernels.from_panels(&x, s.grads.bias_x, of_x, width, layer.ldz)
+    _matrix_gradient(s, part, &layer.x, &a, s.grads.weight_x,
+                     at(of_x, skip, layer) if one else NULL,
+                     at(of_h, skip, layer) if two else NULL)
+    if one:
+        _close(layer, &x, 0, s.grads.bias_x, of_x)
     if two:
-        layer.kernels.from_panels(&h, s.grads.bias_h, of_h, width, layer.ldz)
+        _close(layer, &h, 0, s.grads.bias_h, of_h)
 
 
 cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit,
@@ -152,7 +185,7 @@ cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit
     for t in range(s.batch.steps - 1, -1, -1):
         rows = s.batch.live[t]
         while rows > 0:
-            count = min(rows, BLEND)
+            count = min(rows, CHUNK)
             rows -= count
             row = s.batch.offset[t] + rows
             states = at(a.rows, (slot(s.batch, t - a.back) + rows) * a.stride, layer)
@@ -163,30 +196,29 @@ cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit
                    + part.first * width + unit.block * layer.lanes, layer), layer.ldz,
                 at(states, part.first * layer.lanes, layer), stride,
                 at(s.tape.sums, part.first * width, layer))
-    layer.kernels.from_panels(&mine, grad, s.tape.sums, width, layer.ldz)
+    _close(layer, &mine, 0, grad, s.tape.sums)
 
 
-cdef void _matrices(const Sums *s, const Panels *part) noexcept nogil:
+cdef void _recurrent_gradients(const Sums *s, const Panels *part) noexcept nogil:
     cdef const Layer *layer = s.layer
     cdef const void *fed = s.tape.c if layer.cell.fed == c'c' else s.tape.h
     cdef const Flow *flow = &s.tape.flow
     cdef bint omega = flow.remedies != NULL and flow.remedies.omega
     cdef Py_ssize_t n = s.batch.offset[s.batch.steps], i
-    cdef Operand a = _operand(s.tape.x, s.tape.ldx, 0)
-    _matrix_gradient(s, part, &layer.x, &a, s.grads.weight_x)
+    cdef Operand a
     for i in range(layer.n_taps if layer.cell.fed else 0):
         a = _operand(fed, layer.ldh, layer.taps[i])
         if omega:
             a.kept, a.weight = at(flow.kept, i * n * layer.ldh, layer), flow.z + i * n
-        _matrix_gradient(s, part, &layer.h[i], &a, s.grads.weight_h[i])
+        _matrix_gradient(s, part, &layer.h[i], &a, s.grads.weight_h[i], NULL, NULL)
     if layer.cell.n_stages > 1:
         a = _operand(s.tape.rh, layer.ldh, 0)
         if omega:
             a.kept, a.weight = flow.reset, flow.z
-        _matrix_gradient(s, part, &layer.reset, &a, s.grads.weight_h[0])
+        _matrix_gradient(s, part, &layer.reset, &a, s.grads.weight_h[0], NULL, NULL)
 
 
-cdef void _units(const Sums *s, const Panels *part) noexcept nogil:
+cdef void _unit_gradients(const Sums *s, const Panels *part) noexcept nogil:
     """Per-unit weights. Omega concerns one that carries the state alone, as IndRNN's, and not
     those beside a matrix, peepholes."""
     cdef const Layer *layer = s.layer
@@ -209,12 +241,12 @@ cdef void _gradient_part(void *context, int part, int parts) noexcept nogil:
     cdef Panels mine
     mine.first = layer.panels * part // parts
     mine.count = layer.panels * (part + 1) // parts - mine.first
-    mine.scratch = at(s.tape.flow.sums, part * BLEND * layer.ldh, layer)
+    mine.scratch = at(s.tape.flow.sums, part * CHUNK * layer.ldh, layer)
     if mine.count == 0:
         return
-    _matrices(s, &mine)
-    _bias_gradients(s, &mine)
-    _units(s, &mine)
+    _input_gradients(s, &mine)
+    _recurrent_gradients(s, &mine)
+    _unit_gradients(s, &mine)
 
 
 cdef void weight_gradients(const Layer *layer, const Batch *batch, Tape *tape,

@@ -7,13 +7,12 @@ costs no more than the call. The arithmetic is that of `forward_layer`, in the s
 from libc.string cimport memcpy
 
 from rnncore.engine.arena cimport take
+from rnncore.engine.cut cimport ROWS, half_stays
 from rnncore.engine.product cimport at, forward_operands, gemm
 from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 
 cdef enum:
-    ROWS = 48              # of a rectangle
-    BYTES = 1 << 14        # of its Z, which stays in the first level cache beside its weights
-    WEIGHTS = 52 << 10     # bytes of weights, most of which stay there until the next step
+    BYTES = 1 << 14        # of a rectangle's Z, which stays in the first level cache
 
 
 cdef inline void _copy(const Copy *copy) noexcept nogil:
@@ -162,10 +161,8 @@ cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogi
     of panels, which have just enough sums under way."""
     cdef Py_ssize_t vector = layer.lanes * layer.itemsize
     cdef Py_ssize_t wide = max(BYTES // (rows * layer.blocks * vector), 1)
-    cdef Py_ssize_t fit = WEIGHTS // (vector * (
-        layer.x.shape.count * layer.inputs
-        + layer.h[0].shape.count * layer.n_taps * layer.hidden))
-    if fit < layer.panels <= 2 * fit:
+    if half_stays(layer, layer.x.shape.count * layer.inputs
+                  + layer.h[0].shape.count * layer.n_taps * layer.hidden):
         wide = min(wide, 2)
     return layer.panels if layer.blas != NULL else min(wide, layer.panels)
 

@@ -110,7 +110,8 @@ cdef rnn_matrix _matrix(Layer *layer, Py_ssize_t depth, Py_ssize_t first, Py_ssi
     """Blocks [first, first + count) of a panel, as rows in the order the user stacks them."""
     cdef rnn_matrix matrix
     cdef Py_ssize_t block
-    matrix.hidden, matrix.depth, matrix.count = layer.hidden, depth, <int> count
+    matrix.hidden, matrix.count = layer.hidden, <int> count
+    matrix.depth = matrix.ld = depth
     matrix.begin, matrix.end = 0, layer.hidden
     for block in range(count):
         matrix.row_block[block] = order.find(chr(layer.cell.blocks[first + block]))

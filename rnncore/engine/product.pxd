@@ -1,4 +1,4 @@
-"""The seam between the two matrix engines: three products over the same operands.
+"""The seam between the two matrix engines: products over the same operands.
 
 A native product may cover any rectangle of rows and panels; a BLAS product covers all panels.
 """
@@ -52,6 +52,7 @@ cdef inline rnn_product forward_operands(const Layer *layer, const Matrix *w, Py
     p.rows, p.panels, p.blocks = rows, panels, w.shape.count
     p.depth, p.a_blocks = w.shape.depth, 1
     p.a, p.a_row, p.a_lane, p.a_panel, p.a_block = a, lda, 1, layer.lanes, 0
+    p.a_ahead = 0
     p.w_k = w.shape.count * layer.lanes
     p.w_panel = w.shape.depth * p.w_k
     p.w = at(w.forward, panel * p.w_panel, layer)
@@ -96,7 +97,7 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
     p.rows, p.panels, p.blocks = rows, panels, 1
     p.depth, p.a_blocks = w.shape.hidden, w.shape.count
     p.a, p.a_row, p.a_lane = at(dz, w.first * layer.lanes, layer), layer.ldz, 1
-    p.a_panel, p.a_block = layer.blocks * layer.lanes, layer.lanes
+    p.a_panel, p.a_block, p.a_ahead = layer.blocks * layer.lanes, layer.lanes, 0
     p.w_k = layer.lanes
     p.w_panel = w.shape.count * w.shape.hidden * layer.lanes
     p.w = at(w.backward, panel * p.w_panel, layer)
@@ -105,21 +106,53 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
     layer.kernels.product(&p)
 
 
-cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_t panel,
-                                  Py_ssize_t panels, Py_ssize_t rows, const void *a,
-                                  Py_ssize_t lda, const void *dz, void *sums) noexcept nogil:
-    """sums[K, panels] += a' dz in the blocks that W feeds, over rows from last to first. `dz`
-    and `sums` (K, ldz) point to panel 0."""
+cdef inline Py_ssize_t whole_columns(const Layer *layer, Py_ssize_t depth) noexcept nogil:
+    """How many columns of a weight gradient `gradient_product` can sum: whole vectors."""
+    return depth // layer.lanes * layer.lanes if layer.blas == NULL else 0
+
+
+cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_t columns,
+                                  Py_ssize_t panel, Py_ssize_t panels, Py_ssize_t rows,
+                                  const void *a, Py_ssize_t lda, const void *dz,
+                                  void *grad) noexcept nogil:
+    """grad[units of the panels, columns] += dz' a in the blocks that W feeds, over rows from
+    last to first; grad (count * H, K) is where the user has it. `dz` points to panel 0. A row
+    of the product is a unit, and dz of the next block is fetched beside that of this one."""
+    cdef rnn_product p
+    cdef Py_ssize_t i, block, width = layer.blocks * layer.lanes, row
+    p.panels, p.blocks, p.depth, p.a_blocks = columns // layer.lanes, 1, rows, 1
+    p.a_row, p.a_lane, p.a_panel, p.a_block = 1, -layer.ldz, -layer.ldz * layer.lanes, 0
+    p.a_ahead = layer.lanes
+    p.w, p.w_k, p.w_panel = at(a, (rows - 1) * lda, layer), -lda, layer.lanes
+    p.start_row = p.c_row = w.shape.ld
+    p.c_panel, p.more = layer.lanes, NULL
+    for i in range(panel, panel + panels):
+        p.rows = min(layer.lanes, layer.hidden - i * layer.lanes)
+        for block in range(w.shape.count):
+            if w.shape.row_block[block] >= 0:
+                row = w.shape.row_block[block] * layer.hidden + i * layer.lanes
+                p.a = at(dz, (rows - 1) * layer.ldz + i * width
+                         + (w.first + block) * layer.lanes, layer)
+                p.start = p.c = at(grad, row * w.shape.ld, layer)
+                layer.kernels.product(&p)
+
+
+cdef inline void rest_product(const Layer *layer, const Matrix *w, Py_ssize_t columns,
+                              Py_ssize_t panel, Py_ssize_t panels, Py_ssize_t rows,
+                              const void *a, Py_ssize_t lda, const void *dz,
+                              void *sums) noexcept nogil:
+    """sums[column, panels] += a' dz for the first columns of `a`, otherwise as above. A row of
+    the product is a column; `dz` and `sums` (columns, ldz) point to panel 0."""
     cdef rnn_product p
     cdef Py_ssize_t skip = panel * layer.blocks * layer.lanes + w.first * layer.lanes
     if layer.blas != NULL:
-        gemm(layer, c'T', c'N', w.shape.depth, layer.panels * layer.blocks * layer.lanes, rows,
+        gemm(layer, c'T', c'N', columns, layer.panels * layer.blocks * layer.lanes, rows,
              a, lda, dz, layer.ldz, sums, layer.ldz)
         return
-    p.rows, p.panels, p.blocks = w.shape.depth, panels, w.shape.count
+    p.rows, p.panels, p.blocks = columns, panels, w.shape.count
     p.depth, p.a_blocks = rows, 1
     p.a, p.a_row, p.a_lane = at(a, (rows - 1) * lda, layer), 1, -lda
-    p.a_panel, p.a_block = -lda * layer.lanes, 0
+    p.a_panel, p.a_block, p.a_ahead = -lda * layer.lanes, 0, 0
     p.w = at(dz, (rows - 1) * layer.ldz + skip, layer)
     p.w_k, p.w_panel = -layer.ldz, layer.blocks * layer.lanes
     p.start = p.c = at(sums, skip, layer)

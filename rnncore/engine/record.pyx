@@ -74,7 +74,8 @@ cdef object blocks_of(const Layer *layer, const Batch *batch, const Tape *tape, 
     every = _empty(layer, batch, (wide,))
     cdef char[:, ::1] rows = packed.view(numpy.int8)
     unpack.hidden = unpack.end = layer.hidden
-    unpack.depth, unpack.begin, unpack.count = 1, 0, <int> layer.blocks
+    unpack.depth = unpack.ld = 1
+    unpack.begin, unpack.count = 0, <int> layer.blocks
     for block in range(layer.blocks):
         unpack.row_block[block] = order.find(chr(layer.cell.blocks[block]))
     for t in range(batch.steps):

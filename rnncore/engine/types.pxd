@@ -47,7 +47,7 @@ cdef extern from "../kernels/kernels.h" nogil:
     ctypedef struct rnn_product:
         Py_ssize_t rows, panels, blocks, depth, a_blocks
         const void *a
-        Py_ssize_t a_row, a_lane, a_panel, a_block
+        Py_ssize_t a_row, a_lane, a_panel, a_block, a_ahead
         const void *w
         Py_ssize_t w_panel, w_k
         const void *start
@@ -57,7 +57,7 @@ cdef extern from "../kernels/kernels.h" nogil:
         const rnn_product *more
 
     ctypedef struct rnn_matrix:
-        Py_ssize_t hidden, depth, begin, end
+        Py_ssize_t hidden, depth, ld, begin, end
         int count
         int row_block[4]
 
@@ -123,7 +123,7 @@ cdef struct Blas:
 
 cdef enum:
     MAX_TAPS = 16
-    BLEND = 256            # rows of dZ and of the other operand that stay in cache together
+    CHUNK = 128            # rows of dZ, four vectors of which fill half of the first cache
 
 
 # One weight matrix, (count * H, K) as the user stores it, packed for one engine.
@@ -221,6 +221,6 @@ cdef struct Tape:
     void *dc                  # (lag, B, ldh) a ring over time
     void *drh                 # (B, ldh)
     void *dx                  # (N, the layer's ldx)
-    void *sums                # (max(I, H, 2), ldz) weight gradients in panel order
+    void *sums                # gradients in panel order: two of biases, (ldz) each, and columns
     void *entering[2]         # (N, ldh) d_t by letter of the state; NULL: not recorded
     Flow flow

@@ -78,6 +78,8 @@ typedef struct rnn_product {
     ptrdiff_t depth, a_blocks;
     const void *a;
     ptrdiff_t a_row, a_lane, a_panel, a_block;
+    ptrdiff_t a_ahead;        /* from each element of A to one that is read later and fetched
+                               * now, of two or more rows; 0: none */
     const void *w;
     ptrdiff_t w_panel, w_k;
     const void *start;
@@ -92,6 +94,7 @@ typedef struct rnn_product {
  * row_block[b] is where gate block b of the span stands, or -1 where the user has none. */
 typedef struct rnn_matrix {
     ptrdiff_t hidden, depth;  /* H, K */
+    ptrdiff_t ld;             /* from row to row: K, or more where it is some of the columns */
     ptrdiff_t begin, end;     /* the units to move: all, or those of some panels */
     int count;
     int row_block[RNN_MAX_BLOCKS];

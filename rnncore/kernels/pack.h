@@ -11,11 +11,11 @@ static void FN(to_panels)(const rnn_matrix *m, const void *w_, void *panels_, pt
     for (int b = 0; b < m->count; b++) {
         if (m->row_block[b] < 0)
             continue;
-        const real *block = w + m->row_block[b] * m->hidden * m->depth;
+        const real *block = w + m->row_block[b] * m->hidden * m->ld;
         for (ptrdiff_t j = m->begin; j < m->end; j++) {
             real *to = panels + j / LANES * panel + b * LANES + j % LANES;
             for (ptrdiff_t k = 0; k < m->depth; k++)
-                to[k * row] += block[j * m->depth + k];
+                to[k * row] += block[j * m->ld + k];
         }
     }
 }
@@ -28,11 +28,11 @@ static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, 
     for (int b = 0; b < m->count; b++) {
         if (m->row_block[b] < 0)
             continue;
-        real *block = w + m->row_block[b] * m->hidden * m->depth;
+        real *block = w + m->row_block[b] * m->hidden * m->ld;
         for (ptrdiff_t j = m->begin; j < m->end; j++) {
             const real *from = panels + j / LANES * panel + b * LANES + j % LANES;
             for (ptrdiff_t k = 0; k < m->depth; k++)
-                block[j * m->depth + k] = from[k * row];
+                block[j * m->ld + k] = from[k * row];
         }
     }
 }
@@ -48,7 +48,7 @@ static void FN(transpose)(const rnn_matrix *m, const void *w_, void *panels_)
             for (ptrdiff_t j = 0; j < m->hidden; j++, to += LANES)
                 for (ptrdiff_t k = 0; k < LANES; k++)
                     to[k] = k < lanes && m->row_block[b] >= 0
-                          ? w[(m->row_block[b] * m->hidden + j) * m->depth + k0 + k] : 0;
+                          ? w[(m->row_block[b] * m->hidden + j) * m->ld + k0 + k] : 0;
     }
 }
 
@@ -66,16 +66,21 @@ static void FN(multiply)(ptrdiff_t n, void *to_, const void *by_)
     for (ptrdiff_t i = 0; i < n; i++) to[i] *= by[i];
 }
 
-/* Two sums of the same rows, from different beginnings, cost one reading of them. */
+/* Sums over rows of whole vectors. Two of the same rows, from different beginnings, cost one
+ * reading of them. Rows further back are fetched: no processor expects to go that way. */
 static void FN(column_sums)(ptrdiff_t rows, ptrdiff_t n, const void *z_, ptrdiff_t ldz,
                             void *sums_, void *again_)
 {
-    real *restrict sums = sums_, *restrict again = again_;
+    real *sums = sums_, *again = again_;
     for (ptrdiff_t row = rows - 1; row >= 0; row--) {
-        const real *restrict z = (const real *)z_ + row * ldz;
-        for (ptrdiff_t i = 0; i < n; i++) sums[i] += z[i];
-        if (again)
-            for (ptrdiff_t i = 0; i < n; i++) again[i] += z[i];
+        const real *z = (const real *)z_ + row * ldz;
+        for (ptrdiff_t i = 0; i < n; i += LANES) {
+            const vec z_i = *(const vec *)(z + i);
+            __builtin_prefetch(z - 2 * ldz + i);
+            *(vec *)(sums + i) += z_i;
+            if (again)
+                *(vec *)(again + i) += z_i;
+        }
     }
 }
 

@@ -35,6 +35,7 @@ ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const rea
             const ptrdiff_t count = s->depth - k0 < run ? s->depth - k0 : run;
             const real *a_k = a_panel;
             for (ptrdiff_t k = 0; k < count; k++, a_k += s->a_lane, w += s->w_k) {
+                __builtin_prefetch(a_k + s->a_ahead, 0, 2);
 #pragma GCC unroll 16
                 for (int i = 0; i < R; i++) {
                     const vec x = FN(fill)(a_k[i * s->a_row]);
