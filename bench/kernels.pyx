@@ -29,7 +29,7 @@ def product(str isa, Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t blocks, Py_s
         s.a_ahead = 0
         s.w, s.w_panel, s.w_k = &right[0], depth * blocks * lanes, blocks * lanes
         s.start, s.start_row, s.c, s.c_row = &sums[0], row, &sums[0], row
-        s.c_panel, s.more = blocks * lanes, NULL
+        s.c_panel, s.next, s.more = blocks * lanes, NULL, NULL
         with nogil:
             for _i in range(count):
                 kernels.product(&s)

@@ -69,9 +69,9 @@ cdef struct Step:
     Py_ssize_t size, slot, slots
 
 
-# Some rows and some neighbouring panels.
+# Some rows and some neighbouring panels; `next` is the panel that follows these, or -1.
 cdef struct Span:
-    Py_ssize_t row, rows, panel, panels
+    Py_ssize_t row, rows, panel, panels, next
 
 
 cdef rnn_panel panel_of(const Step *step, const Span *span) noexcept nogil

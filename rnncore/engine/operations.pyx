@@ -129,6 +129,9 @@ cdef void _begin(Rectangle *r, const Step *step, const Span *span) noexcept nogi
         r.products[1 + tap] = _product(
             step, span, &layer.h[tap],
             at(fed, _past(step, layer.taps[tap]) * layer.ldh, layer), layer.ldh, z, layer.ldz)
+        if span.next >= 0:
+            r.products[1 + tap].next = at(
+                layer.h[tap].forward, span.next * r.products[1 + tap].w_panel, layer)
         if _continues(layer, &layer.h[tap]):
             r.products[tap].more = &r.products[1 + tap]
     if r.count > 1 and _continues(layer, &layer.h[0]):
@@ -167,9 +170,14 @@ cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogi
     return layer.panels if layer.blas != NULL else min(wide, layer.panels)
 
 
+cdef inline Py_ssize_t _place(const Step *step, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
+    """Where the rectangle is that comes as number i: a step begins with the panels that the
+    step before ended with, whose weights are still in the first level cache."""
+    return count - 1 - i if step.slot % 2 else i
+
+
 cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
-    """List one step of a layer. A step begins with the panels that the step before ended with,
-    whose weights are still in the first level cache."""
+    """List one step of a layer."""
     cdef const Layer *layer = step.layer
     cdef Py_ssize_t high = max(min(step.size, ROWS), 1) if layer.blas == NULL else step.size
     cdef Py_ssize_t wide = _width(layer, high), i
@@ -178,8 +186,9 @@ cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
     cdef int stage
     for stage in range(layer.cell.n_stages):
         for i in range(count):
-            span.panel = (count - 1 - i if step.slot % 2 else i) * wide
+            span.panel = _place(step, i, count) * wide
             span.panels, span.row = min(wide, layer.panels - span.panel), 0
+            span.next = _place(step, i + 1, count) * wide if i + 1 < count else -1
             while span.row < step.size:
                 span.rows = min(high, step.size - span.row)
                 _add_rectangle(step, stage, &span, listing)

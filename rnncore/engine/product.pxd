@@ -57,7 +57,8 @@ cdef inline rnn_product forward_operands(const Layer *layer, const Matrix *w, Py
     p.w_panel = w.shape.depth * p.w_k
     p.w = at(w.forward, panel * p.w_panel, layer)
     p.start, p.start_row = at(start, skip, layer), start_row
-    p.c, p.c_row, p.c_panel, p.more = at(z, skip, layer), layer.ldz, width, NULL
+    p.c, p.c_row, p.c_panel = at(z, skip, layer), layer.ldz, width
+    p.next, p.more = NULL, NULL
     return p
 
 
@@ -102,7 +103,8 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
     p.w_panel = w.shape.count * w.shape.hidden * layer.lanes
     p.w = at(w.backward, panel * p.w_panel, layer)
     p.start, p.start_row = at(start, skip, layer), start_row
-    p.c, p.c_row, p.c_panel, p.more = at(c, skip, layer), ldc, layer.lanes, NULL
+    p.c, p.c_row, p.c_panel = at(c, skip, layer), ldc, layer.lanes
+    p.next, p.more = NULL, NULL
     layer.kernels.product(&p)
 
 
@@ -125,16 +127,15 @@ cdef inline void gradient_product(const Layer *layer, const Matrix *w, Py_ssize_
     p.a_ahead = layer.lanes
     p.w, p.w_k, p.w_panel = at(a, (rows - 1) * lda, layer), -lda, layer.lanes
     p.start_row = p.c_row = w.shape.ld
-    p.c_panel, p.more = layer.lanes, NULL
+    p.c_panel, p.next, p.more = layer.lanes, NULL, NULL
     for i in range(panel, panel + panels):
         p.rows = min(layer.lanes, layer.hidden - i * layer.lanes)
         for block in range(w.shape.count):
-            if w.shape.row_block[block] >= 0:
-                row = w.shape.row_block[block] * layer.hidden + i * layer.lanes
-                p.a = at(dz, (rows - 1) * layer.ldz + i * width
-                         + (w.first + block) * layer.lanes, layer)
-                p.start = p.c = at(grad, row * w.shape.ld, layer)
-                layer.kernels.product(&p)
+            row = w.shape.row_block[block] * layer.hidden + i * layer.lanes
+            p.a = at(dz, (rows - 1) * layer.ldz + i * width + (w.first + block) * layer.lanes,
+                     layer)
+            p.start = p.c = at(grad, row * w.shape.ld, layer)
+            layer.kernels.product(&p)
 
 
 cdef inline void rest_product(const Layer *layer, const Matrix *w, Py_ssize_t columns,
@@ -157,5 +158,5 @@ cdef inline void rest_product(const Layer *layer, const Matrix *w, Py_ssize_t co
     p.w_k, p.w_panel = -layer.ldz, layer.blocks * layer.lanes
     p.start = p.c = at(sums, skip, layer)
     p.start_row = p.c_row = layer.ldz
-    p.c_panel, p.more = layer.blocks * layer.lanes, NULL
+    p.c_panel, p.next, p.more = layer.blocks * layer.lanes, NULL, NULL
     layer.kernels.product(&p)

@@ -54,6 +54,7 @@ cdef extern from "../kernels/kernels.h" nogil:
         Py_ssize_t start_row
         void *c
         Py_ssize_t c_row, c_panel
+        const void *next
         const rnn_product *more
 
     ctypedef struct rnn_matrix:

@@ -86,6 +86,7 @@ typedef struct rnn_product {
     ptrdiff_t start_row;
     void *c;
     ptrdiff_t c_row, c_panel; /* c_panel is start's panel stride too */
+    const void *next;         /* of one row: weights that are fetched meanwhile; NULL: none */
     const struct rnn_product *more;   /* goes on with the sums: of the same rows, panels and
                                * blocks, and beginning with c; NULL: none */
 } rnn_product;

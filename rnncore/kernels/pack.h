@@ -37,7 +37,8 @@ static void FN(from_panels)(const rnn_matrix *m, void *w_, const void *panels_, 
     }
 }
 
-/* A block the user does not have takes part with weight 0. */
+/* To panels of K: [panel][block][unit], the lanes past K zero. The user has all blocks of a
+ * matrix that is multiplied. */
 static void FN(transpose)(const rnn_matrix *m, const void *w_, void *panels_)
 {
     const real *w = w_;
@@ -45,10 +46,11 @@ static void FN(transpose)(const rnn_matrix *m, const void *w_, void *panels_)
     for (ptrdiff_t k0 = 0; k0 < m->depth; k0 += LANES) {
         const ptrdiff_t lanes = m->depth - k0 < LANES ? m->depth - k0 : LANES;
         for (int b = 0; b < m->count; b++)
-            for (ptrdiff_t j = 0; j < m->hidden; j++, to += LANES)
+            for (ptrdiff_t j = 0; j < m->hidden; j++, to += LANES) {
+                const real *from = w + (m->row_block[b] * m->hidden + j) * m->ld + k0;
                 for (ptrdiff_t k = 0; k < LANES; k++)
-                    to[k] = k < lanes && m->row_block[b] >= 0
-                          ? w[(m->row_block[b] * m->hidden + j) * m->ld + k0 + k] : 0;
+                    to[k] = k < lanes ? from[k] : 0;
+            }
     }
 }
 

@@ -51,9 +51,11 @@ ALWAYS_INLINE void FN(accumulate)(const rnn_product *s, const real *a, const rea
 }
 
 /* The same of one row. Each panel has a pointer of its own, so that all addresses stay in
- * registers; the weights that some k ahead will be read are fetched. */
+ * registers. Fetched meanwhile are the weights that some k ahead will be read, and at `next` as
+ * many as one panel has, unless that is NULL. */
 ALWAYS_INLINE void FN(accumulate_row)(const rnn_product *s, ptrdiff_t panel, vec *sum,
-                                      const int P, const int N, const int ahead)
+                                      const int P, const int N, const int ahead,
+                                      const real *next)
 {
     const ptrdiff_t run = s->a_panel == LANES * s->a_lane ? s->depth : LANES;
     const real *a = s->a, *w[8];
@@ -66,6 +68,9 @@ ALWAYS_INLINE void FN(accumulate_row)(const rnn_product *s, ptrdiff_t panel, vec
             const ptrdiff_t count = s->depth - k0 < run ? s->depth - k0 : run;
             for (ptrdiff_t k = 0; k < count; k++) {
                 const vec x = FN(fill)(a_panel[k * s->a_lane]);
+#pragma GCC unroll 4
+                for (int n = 0; next && n < N; n++, next += LANES)
+                    __builtin_prefetch(next);
 #pragma GCC unroll 8
                 for (int p = 0; p < P; p++) {
 #pragma GCC unroll 4
@@ -114,9 +119,11 @@ ALWAYS_INLINE void FN(row)(const rnn_product *s, const ptrdiff_t panel, const in
         sum[v] = *(const vec *)(start + v / N * s->c_panel + v % N * LANES);
     for (const rnn_product *part = s; part; part = part->more)
         if (part->panels * part->w_panel * (ptrdiff_t)sizeof(real) > FAR)
-            FN(accumulate_row)(part, panel, sum, P, N, 4);
+            FN(accumulate_row)(part, panel, sum, P, N, 4, NULL);
+        else if (P == 2 && part->next)   /* only pairs leave time for it */
+            FN(accumulate_row)(part, panel, sum, P, N, 0, part->next);
         else
-            FN(accumulate_row)(part, panel, sum, P, N, 0);
+            FN(accumulate_row)(part, panel, sum, P, N, 0, NULL);
 #pragma GCC unroll 16
     for (int v = 0; v < V; v++)
         *(vec *)(c + v / N * s->c_panel + v % N * LANES) = sum[v];

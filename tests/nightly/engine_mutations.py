@@ -209,7 +209,6 @@ MUTATIONS: Mutations = {
         ("backward_product", "at(start, skip, layer), start_row", "at(start, skip, layer), 0"),
         ("gradient_product", "at(a, (rows - 1) * lda, layer)", "a"),
         ("gradient_product", "w.shape.row_block[block] * layer.hidden", "block * layer.hidden"),
-        ("gradient_product", "if w.shape.row_block[block] >= 0:", "if True:"),
         ("gradient_product", "(w.first + block)", "block"),
         ("gradient_product", "(rows - 1) * layer.ldz + i * width", "i * width"),
         ("gradient_product", "= w.shape.ld\n", "= columns\n"),
