@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnncore as rc
+from rnncore.engine.memory import Workspaces
 
 
 def peak(function) -> int:
@@ -57,3 +58,13 @@ def test_training_needs_what_its_formula_says(kind, blocks, states, inputs, laye
     kept = inputs + layers * (blocks + states) * hidden
     needed = kept + hidden + (2 if layers > 1 else 1) * wide
     assert peak(train) == pytest.approx(4 * n * needed, rel=0.1)
+
+
+def test_memory_that_has_become_too_small_is_let_go_before_there_is_more():
+    pool = Workspaces()
+
+    def grow():
+        for size in (1 << 20, 2 << 20):
+            pool.give(pool.take(size))
+
+    assert peak(grow) < 2.5 * (1 << 20)

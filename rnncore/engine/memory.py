@@ -35,16 +35,17 @@ class Workspaces:
         """An array of at least `size` bytes, of any content. If none is there that is large
         enough, those that are not are let go.
         """
-        small: list[Bytes] = []
+        seen: list[Bytes] = []
         while self._free:
             try:
-                memory = self._free.pop()
+                seen.append(self._free.pop())
             except IndexError:  # another thread was faster
                 break
-            if len(memory) >= size:
-                self._free.extend(small)
+            if len(seen[-1]) >= size:
+                memory = seen.pop()
+                self._free.extend(seen)
                 return memory
-            small.append(memory)
+        seen.clear()  # before there is another
         return np.empty(size, np.uint8)
 
     def give(self, *memory: Bytes) -> None:
