@@ -60,6 +60,19 @@ def test_training_needs_what_its_formula_says(kind, blocks, states, inputs, laye
     assert peak(train) == pytest.approx(4 * n * needed, rel=0.1)
 
 
+def test_a_forward_pass_takes_the_memory_of_the_one_before():
+    layer, x = rc.LSTM(8, 40, seed=0), draw(200, 4, 8)
+    layer.infer(x[:1])
+
+    def forwards(count):
+        for _ in range(count):
+            layer.forward(x)
+
+    once = peak(lambda: forwards(1))
+    layer.backward(layer.infer(x)[0])
+    assert peak(lambda: forwards(3)) < 1.2 * once
+
+
 def test_memory_that_has_become_too_small_is_let_go_before_there_is_more():
     pool = Workspaces()
 

@@ -230,6 +230,11 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     return inputs[0], initial, _omega(run), records
 
 
+def discard(Run run, workspaces):
+    """Give back the memory of a run that will not go back; it is used up."""
+    workspaces.give(run.memory)
+
+
 cdef bint _as_packed(Sequences sequences, const View *array) noexcept:
     """Whether the rows of an array follow one another as packed rows do."""
     return sequences.full and array.outer == sequences.batch.size * array.inner

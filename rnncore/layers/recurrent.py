@@ -207,6 +207,9 @@ class Recurrent(Layer):
             raise ValueError(f"return_cell_states is True, but {type(self).__name__} has no "
                              "cell state")
         states = self._boundary.states("state", state, x.shape[1], single)
+        if self._run is not None:  # its memory serves this pass
+            sequence.discard(self._run[0], self._workspaces)
+            self._run = None
         y, final, cells, run = sequence.forward(self._packed(), x, states, lengths,
                                                 self._masks(x.shape[0], x.shape[1]),
                                                 self._workspaces, get_num_threads(),
