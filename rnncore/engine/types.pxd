@@ -124,7 +124,7 @@ cdef struct Blas:
 
 cdef enum:
     MAX_TAPS = 16
-    CHUNK = 128            # rows of dZ, four vectors of which fill half of the first cache
+    CHUNK = 128            # rows that are summed at a time: four vectors of each stay in L1
 
 
 # One weight matrix, (count * H, K) as the user stores it, packed for one engine.
