@@ -25,7 +25,7 @@ from rnncore.engine.cut cimport rectangle
 from rnncore.engine.product cimport at, backward_product
 from rnncore.engine.share cimport Part
 from rnncore.engine.states cimport ring, z_at
-from rnncore.engine.types cimport CHUNK, Batch, Flow, Layer, Remedies, Tape, rnn_panel
+from rnncore.engine.types cimport BLEND, Batch, Flow, Layer, Remedies, Tape, rnn_panel
 
 
 cdef void carve_flow(const Layer *layer, const Batch *batch, Tape *tape,
@@ -54,7 +54,7 @@ cdef void carve_scratch(const Layer *layer, const Batch *batch, const Remedies *
     flow.remedies = remedies
     flow.size = <double *> take(arena, batch.size * sizeof(double))
     flow.zeros, flow.turned, flow.seen = take(arena, wide), take(arena, wide), take(arena, wide)
-    flow.sums = take(arena, batch.threads * CHUNK * layer.ldh * layer.itemsize)
+    flow.sums = take(arena, batch.threads * BLEND * layer.ldh * layer.itemsize)
 
 
 cdef void begin_flow(const Layer *layer, const Batch *batch, Flow *flow) noexcept nogil:

@@ -12,7 +12,7 @@ from rnncore.engine.product cimport at, gradient_product, rest_product, whole_co
 from rnncore.engine.share cimport worth_sharing
 from rnncore.engine.states cimport step_row
 from rnncore.engine.types cimport (
-    CHUNK, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
+    BLEND, CHUNK, Arrays, Batch, Flow, Layer, Matrix, Tape, rnn_matrix, rnn_unit,
 )
 
 # One layer's weight gradients, to be summed by one or more threads, each for its own panels.
@@ -79,7 +79,7 @@ cdef void _accumulate(const Sums *s, const Panels *part, const Target *to, const
     cdef const void *left
     cdef const void *dz
     while rows > 0:
-        count = min(rows, CHUNK)
+        count = min(rows, CHUNK if a.kept == NULL else BLEND)
         rows -= count
         dz = at(s.tape.z, (step_row(layer, s.batch, 0) + row + rows) * layer.ldz, layer)
         left = _blended(layer, part, a, at(states, rows * a.stride, layer), row + rows, count,
@@ -185,7 +185,7 @@ cdef void _unit_gradient(const Sums *s, const Panels *part, const rnn_unit *unit
     for t in range(s.batch.steps - 1, -1, -1):
         rows = s.batch.live[t]
         while rows > 0:
-            count = min(rows, CHUNK)
+            count = min(rows, BLEND)
             rows -= count
             row = s.batch.offset[t] + rows
             states = at(a.rows, (slot(s.batch, t - a.back) + rows) * a.stride, layer)
@@ -241,7 +241,7 @@ cdef void _gradient_part(void *context, int part, int parts) noexcept nogil:
     cdef Panels mine
     mine.first = layer.panels * part // parts
     mine.count = layer.panels * (part + 1) // parts - mine.first
-    mine.scratch = at(s.tape.flow.sums, part * CHUNK * layer.ldh, layer)
+    mine.scratch = at(s.tape.flow.sums, part * BLEND * layer.ldh, layer)
     if mine.count == 0:
         return
     _input_gradients(s, &mine)

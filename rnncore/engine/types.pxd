@@ -125,6 +125,7 @@ cdef struct Blas:
 cdef enum:
     MAX_TAPS = 16
     CHUNK = 128            # rows that are summed at a time: four vectors of each stay in L1
+    BLEND = 64             # the same of rows that are blended before: all of each
 
 
 # One weight matrix, (count * H, K) as the user stores it, packed for one engine.

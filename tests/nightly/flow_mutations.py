@@ -54,7 +54,7 @@ MUTATIONS: Mutations = {
         ("carve_scratch", "flow.remedies = remedies", "pass"),
         ("carve_scratch", "batch.size * layer.ldh", "layer.ldh"),
         ("carve_scratch", "batch.size * sizeof(double)", "sizeof(double)"),
-        ("carve_scratch", "batch.threads * CHUNK", "CHUNK"),
+        ("carve_scratch", "batch.threads * BLEND", "BLEND"),
         ("begin_flow", "memset(flow.zeros, 0, batch.size *", "memset(flow.zeros, 0,"),
         ("begin_flow", "memset(flow.d, 0, rows * sizeof(double))", "pass"),
         ("begin_flow", "if flow.remedies.omega:", "if not flow.remedies.omega:"),
