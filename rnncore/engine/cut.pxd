@@ -46,6 +46,12 @@ cdef struct Cut:
     Py_ssize_t low, rows, first, last, high, wide, row_cuts, count
 
 
+cdef inline Py_ssize_t in_turn(Py_ssize_t i, Py_ssize_t count, Py_ssize_t step) noexcept nogil:
+    """Which of so many rectangles comes as number i: a step begins with the panels that the one
+    before ended with, whose weights are still in cache."""
+    return count - 1 - i if step & 1 else i
+
+
 cdef inline bint half_stays(const Layer *layer, Py_ssize_t inner) noexcept nogil:
     """Whether half of a layer's forward weights, `inner` vectors of a block in all, stay in the
     first level cache from step to step, and not all of them."""
@@ -73,9 +79,8 @@ cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
 cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *tape,
                             Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
                             Py_ssize_t *panel) noexcept nogil:
-    """Rectangle number i of step t, and where it begins. A step begins with the panels that the
-    one before ended with, whose weights are still in cache."""
-    cdef Py_ssize_t place = cut.count - 1 - i if t & 1 else i
+    """Rectangle number i of step t, and where it begins."""
+    cdef Py_ssize_t place = in_turn(i, cut.count, t)
     cdef Py_ssize_t down = place % cut.row_cuts * cut.high
     row[0], panel[0] = cut.low + down, cut.first + place // cut.row_cuts * cut.wide
     return rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],

@@ -7,7 +7,7 @@ costs no more than the call. The arithmetic is that of `forward_layer`, in the s
 from libc.string cimport memcpy
 
 from rnncore.engine.arena cimport take
-from rnncore.engine.cut cimport ROWS, half_stays
+from rnncore.engine.cut cimport ROWS, half_stays, in_turn
 from rnncore.engine.product cimport at, forward_operands, gemm
 from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 
@@ -170,12 +170,6 @@ cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogi
     return layer.panels if layer.blas != NULL else min(wide, layer.panels)
 
 
-cdef inline Py_ssize_t _place(const Step *step, Py_ssize_t i, Py_ssize_t count) noexcept nogil:
-    """Where the rectangle is that comes as number i: a step begins with the panels that the
-    step before ended with, whose weights are still in the first level cache."""
-    return count - 1 - i if step.slot % 2 else i
-
-
 cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
     """List one step of a layer."""
     cdef const Layer *layer = step.layer
@@ -186,9 +180,9 @@ cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
     cdef int stage
     for stage in range(layer.cell.n_stages):
         for i in range(count):
-            span.panel = _place(step, i, count) * wide
+            span.panel = in_turn(i, count, step.slot) * wide
             span.panels, span.row = min(wide, layer.panels - span.panel), 0
-            span.next = _place(step, i + 1, count) * wide if i + 1 < count else -1
+            span.next = in_turn(i + 1, count, step.slot) * wide if i + 1 < count else -1
             while span.row < step.size:
                 span.rows = min(high, step.size - span.row)
                 _add_rectangle(step, stage, &span, listing)

@@ -109,7 +109,8 @@ cdef inline void backward_product(const Layer *layer, const Matrix *w, Py_ssize_
 
 
 cdef inline Py_ssize_t whole_columns(const Layer *layer, Py_ssize_t depth) noexcept nogil:
-    """How many columns of a weight gradient `gradient_product` can sum: whole vectors."""
+    """How many columns of a weight gradient `gradient_product` sums, which are whole vectors;
+    a BLAS sums none without the others."""
     return depth // layer.lanes * layer.lanes if layer.blas == NULL else 0
 
 
