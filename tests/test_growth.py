@@ -81,3 +81,15 @@ def test_memory_that_has_become_too_small_is_let_go_before_there_is_more():
             pool.give(pool.take(size))
 
     assert peak(grow) < 2.5 * (1 << 20)
+
+
+def test_the_memory_of_a_run_goes_to_one_alone():
+    """Two threads that call one layer's `forward`, as none should, get no array in common."""
+    layer, x, pool = rc.LSTM(8, 40, seed=0), draw(20, 4, 8), Workspaces()
+    y, _ = layer.forward(x)
+    for _ in range(2):
+        layer._run[0].discard(pool)
+    assert pool.take(1) is not pool.take(1)
+    for use in (layer.activations, lambda: layer.backward(y)):
+        with pytest.raises(RuntimeError, match="used up"):
+            use()

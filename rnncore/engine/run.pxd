@@ -13,6 +13,7 @@ cdef class Run:
     cdef View *masks              # (layers) data is NULL where nothing drops out
     cdef object memory, _masks
 
+    cdef object take_memory(self)
     cdef bint adds_input(self, Py_ssize_t layer) noexcept nogil
     cdef bint composed(self, Py_ssize_t layer) noexcept nogil
     cdef void carve_output(self, Py_ssize_t layer, Arena *arena) noexcept nogil

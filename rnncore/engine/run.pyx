@@ -39,6 +39,18 @@ cdef class Run:
         free(self.strides)
         free(self.masks)
 
+    cdef object take_memory(self):
+        """What the run keeps, for who asks first: no two passes work on it, whatever threads
+        do with a layer."""
+        memory, self.memory = self.memory, None
+        return memory
+
+    def discard(self, workspaces):
+        """Give back the memory of a run that will not go back."""
+        memory = self.take_memory()
+        if memory is not None:
+            workspaces.give(memory)
+
     cdef bint adds_input(self, Py_ssize_t layer) noexcept nogil:
         """Whether the input of a layer is added to its output."""
         return self.plan.residual and \

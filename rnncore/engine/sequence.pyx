@@ -108,7 +108,9 @@ def activations(Run run):
     cdef Py_ssize_t index
     cdef const Layer *layer
     cdef bint reverse
-    found = []
+    found, kept = [], run.memory
+    if kept is None:
+        raise RuntimeError("the run is used up")
     for index in range(run.plan.n_layers * run.plan.directions):
         layer, reverse = &run.plan.layers[index], index % run.plan.directions == 1
         if layer.cell.enters:  # Z keeps what the state was; f of it is what is fed
@@ -210,6 +212,9 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     initial = _new_states(plan, run.sequences)
     inputs = _input_gradients(run, input_grad, recorded)
     activated = activations(run) if recorded else []
+    kept = run.take_memory()
+    if kept is None:
+        raise RuntimeError("the run is used up")
     _point(finals, dstate, run.item)
     _point(initials, initial, run.item)
     arena.base, arena.used = NULL, 0
@@ -226,13 +231,8 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     finally:
         plan.layers[0].kernels.leave(mode)
     records = _records(run, activated, inputs)
-    workspaces.give(memory, run.memory)
+    workspaces.give(memory, kept)
     return inputs[0], initial, _omega(run), records
-
-
-def discard(Run run, workspaces):
-    """Give back the memory of a run that will not go back; it is used up."""
-    workspaces.give(run.memory)
 
 
 cdef bint _as_packed(Sequences sequences, const View *array) noexcept:

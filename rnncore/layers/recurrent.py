@@ -207,8 +207,8 @@ class Recurrent(Layer):
             raise ValueError(f"return_cell_states is True, but {type(self).__name__} has no "
                              "cell state")
         states = self._boundary.states("state", state, x.shape[1], single)
-        if self._run is not None:  # its memory serves this pass
-            sequence.discard(self._run[0], self._workspaces)
+        if (last := self._run) is not None:  # its memory serves this pass
+            last[0].discard(self._workspaces)
             self._run = None
         y, final, cells, run = sequence.forward(self._packed(), x, states, lengths,
                                                 self._masks(x.shape[0], x.shape[1]),
