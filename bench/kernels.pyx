@@ -66,7 +66,7 @@ def pointwise(str isa, str name, bint backward, Py_ssize_t rows, Py_ssize_t pane
         for i in range(12):
             a = states[i]
             at[i] = &a[0]
-        p.rows, p.panels, p.blocks, p.scale = rows, panels, blocks, 1
+        p.rows, p.panels, p.blocks, p.back, p.scale = rows, panels, blocks, 0, 1
         p.ldz, p.ldh, p.ldx, p.z, p.unit = wide * blocks, wide, wide, &gates[0], &units[0]
         p.x, p.h_prev, p.c_prev, p.h, p.c, p.y = at[0], at[1], at[2], at[3], at[4], at[5]
         p.rh, p.dy, p.dh, p.dc, p.drh, p.dx = at[6], at[7], at[8], at[9], at[10], at[11]

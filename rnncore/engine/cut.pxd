@@ -28,6 +28,7 @@ cdef inline rnn_panel rectangle(const Layer *layer, const Batch *batch, const Ta
         carried = (ring(layer, batch, t) + row) * layer.ldh + unit
     p.rows, p.panels, p.blocks, p.scale = rows, panels, layer.blocks, layer.scale
     p.ldz, p.ldh, p.ldx = layer.ldz, layer.ldh, layer.ldx
+    p.back = (slot(batch, t) - slot(batch, t - 1)) * layer.ldh
     p.z = at(tape.z, (step_row(layer, batch, t) + row) * layer.ldz + unit * layer.blocks, layer)
     p.x = at(tape.x, live * layer.ldx + unit, layer)
     p.unit = at(layer.unit, unit, layer)

@@ -77,7 +77,7 @@ cdef rnn_panel panel_of(const Step *step, const Span *span) noexcept nogil:
     cdef Py_ssize_t before = (_past(step, layer.lag) + span.row) * layer.ldh + unit
     cdef rnn_panel p
     p.rows, p.panels, p.blocks, p.scale = span.rows, span.panels, layer.blocks, layer.scale
-    p.ldz, p.ldh, p.ldx = layer.ldz, layer.ldh, step.x.stride
+    p.ldz, p.ldh, p.ldx, p.back = layer.ldz, layer.ldh, step.x.stride, 0
     p.z = at(memory.z, span.row * layer.ldz + unit * layer.blocks, layer)
     p.x = at(step.x.rows, span.row * step.x.stride + unit, layer)
     p.unit = at(layer.unit, unit, layer)

@@ -6,7 +6,7 @@ K the inner width of a matrix, G gate blocks, L lanes, D past steps that a state
 
 cdef extern from "../kernels/kernels.h" nogil:
     ctypedef struct rnn_panel:
-        Py_ssize_t rows, panels, blocks, ldz, ldh, ldx
+        Py_ssize_t rows, panels, blocks, ldz, ldh, ldx, back
         double scale
         void *z
         const void *x

@@ -21,6 +21,7 @@ typedef struct rnn_panel {
     ptrdiff_t rows, panels;
     ptrdiff_t blocks;         /* G */
     ptrdiff_t ldz, ldh, ldx;  /* row strides: of z; of x and dx; of everything else */
+    ptrdiff_t back;           /* from a row of h, c or dy to that of the step before */
     double scale;             /* of the update, for cells that skip through time */
     void *z;                  /* (rows, panels, G, L) forward: pre-activations in, activations
                                * out; backward: activations in, d pre-activations out */

@@ -23,6 +23,7 @@ TOKEN = re.compile(r"\w+|[+\-=]=|->|[^\s\w]")
 FUNCTION = re.compile(
     r"FN\((\w*backward\w*?)_?\)\(const rnn_panel \*s[^{;]*\)\n\{\n(.*?)\n\}\n", re.S
 )
+FETCH = re.compile(r"FETCH\([^)]*\);")  # a hint: nothing that it says can change a result
 SLOPE = re.compile(r"^ALWAYS_INLINE vec FN\((\w+_slope)\)\(vec y\) \{(.*)\}$", re.M)
 BOUND = re.compile(r"FN\(([\w#]+_backward)_\)\(s, FN\((f##_slope)\)\)")  # inside of macros
 UNIT = re.compile(r"\{(0|FN\(\w\)), '([hc])', ([01])\}")
@@ -67,9 +68,10 @@ class Body:
 
     def __init__(self, source: str, start: int, end: int) -> None:
         self.source = source
+        plain = FETCH.sub(lambda found: " " * len(found.group()), source)
         self.tokens = [
             Token(found.group(), found.start(), found.end())
-            for found in TOKEN.finditer(source, start, end)
+            for found in TOKEN.finditer(plain, start, end)
         ]
 
     def text(self, first: int, last: int) -> str:

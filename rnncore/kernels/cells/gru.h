@@ -23,6 +23,8 @@ STAGE(gru_after_forward, FN(gru_after_forward_)(s))
 ALWAYS_INLINE void FN(gru_after_backward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h_prev);
+        FETCH(s, dy);
         const vec n = BLOCK(s, 0), z = BLOCK(s, 1), r = BLOCK(s, 2), q = BLOCK(s, 3);
         const vec d = UNITS(s, dh) + UNITS(s, dy), da_n = d * (ONE - z) * FN(tanh_slope)(n);
         BLOCK(s, 0) = da_n;
@@ -56,6 +58,8 @@ STAGE(gru_before_forward_update, FN(gru_before_forward_update_)(s))
 ALWAYS_INLINE void FN(gru_before_backward_update_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h_prev);
+        FETCH(s, dy);
         const vec z = BLOCK(s, 0), n = BLOCK(s, 2), d = UNITS(s, dh) + UNITS(s, dy);
         BLOCK(s, 0) = d * (UNITS(s, h_prev) - n) * FN(sigmoid_slope)(z);
         BLOCK(s, 2) = d * (ONE - z) * FN(tanh_slope)(n);

@@ -48,6 +48,8 @@ ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, cons
 {
     const int last = forget == FN(FORGET_GATE) ? 2 : 1;
     FOR_EACH_PANEL(s) {
+        FETCH(s, c_prev);
+        FETCH(s, dy);
         const vec i = BLOCK(s, I), g = BLOCK(s, G), o = BLOCK(s, FN(O)), c_prev = UNITS(s, c_prev);
         const vec tanh_c = FN(tanh)(UNITS(s, c)), dh = UNITS(s, dh) + UNITS(s, dy);
         const vec da_o = dh * tanh_c * FN(sigmoid_slope)(o);

@@ -3,13 +3,17 @@
  * STAGE(name, call) defines a function of a cell by a call over s, a copy of what it was given:
  * no store into the arrays can change a copy, so that addresses and strides stay in registers.
  * Inside FOR_EACH_PANEL(s), BLOCK(s, i) is gate block i of the present panel, UNITS(s, name)
- * the same units of another array, WEIGHTS(s, i) their per-unit weights: one `vec` each. */
+ * the same units of another array, WEIGHTS(s, i) their per-unit weights: one `vec` each.
+ * FETCH(s, name) brings the units of the step before towards the core, for a backward function
+ * that will read them next: states and dy of a batch have left the caches since the forward
+ * pass, and are too scattered for the processor to foresee. */
 #undef STAGE
 #undef FOR_EACH_PANEL
 #undef BLOCK
 #undef UNITS
 #undef INPUTS
 #undef WEIGHTS
+#undef FETCH
 #define STAGE(name, call)                           \
     static void FN(name)(const rnn_panel *given)    \
     {                                               \
@@ -25,3 +29,5 @@
 #define INPUTS(s, name) (*(vec *)((real *)(s)->name + row * (s)->ldx + panel * LANES))
 #define WEIGHTS(s, i)   (*(const vec *)((const real *)(s)->unit + (i) * (s)->ldh      \
                                         + panel * LANES))
+#define FETCH(s, name)                                                                \
+    __builtin_prefetch((const real *)(s)->name - (s)->back + row * (s)->ldh + panel * LANES)

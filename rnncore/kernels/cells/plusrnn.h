@@ -24,6 +24,8 @@ STAGE(plusrnn_forward, FN(plusrnn_forward_)(s))
 ALWAYS_INLINE void FN(plusrnn_backward_)(const rnn_panel *s)
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h_prev);
+        FETCH(s, dy);
         const vec v = BLOCK(s, 0), k = BLOCK(s, 1), g = BLOCK(s, 2), d = BLOCK(s, 3);
         const vec dh = UNITS(s, dh), dy = UNITS(s, dy);
         BLOCK(s, 0) = dy * (ONE - d) * FN(relu_slope)(v);

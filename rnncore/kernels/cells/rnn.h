@@ -58,6 +58,7 @@ ALWAYS_INLINE void FN(rnn_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(rnn_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, dy);
         BLOCK(s, 0) = (UNITS(s, dh) + UNITS(s, dy)) * slope(BLOCK(s, 0));
         UNITS(s, dh) = (vec){0};
     }
@@ -81,6 +82,8 @@ ALWAYS_INLINE void FN(pascanu_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(pascanu_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h);
+        FETCH(s, dy);
         BLOCK(s, 0) = UNITS(s, dh) * slope(UNITS(s, h)) + UNITS(s, dy);
         UNITS(s, dh) = (vec){0};
     }
@@ -97,6 +100,7 @@ ALWAYS_INLINE void FN(skip_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(skip_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, dy);
         UNITS(s, dh) += UNITS(s, dy);
         BLOCK(s, 0) = UNITS(s, dh) * (real)s->scale * slope(BLOCK(s, 0));
     }
@@ -111,6 +115,7 @@ ALWAYS_INLINE void FN(indrnn_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(indrnn_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, dy);
         BLOCK(s, 0) = (UNITS(s, dh) + UNITS(s, dy)) * slope(BLOCK(s, 0));
         UNITS(s, dh) = WEIGHTS(s, 0) * BLOCK(s, 0);
     }

@@ -19,6 +19,8 @@ ALWAYS_INLINE void FN(ugrnn_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(ugrnn_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h_prev);
+        FETCH(s, dy);
         const vec g = BLOCK(s, 0), k = BLOCK(s, 1), d = UNITS(s, dh) + UNITS(s, dy);
         BLOCK(s, 0) = d * (UNITS(s, h_prev) - k) * FN(sigmoid_slope)(g);
         BLOCK(s, 1) = d * (ONE - g) * slope(k);
@@ -39,6 +41,8 @@ ALWAYS_INLINE void FN(mingru_forward_)(const rnn_panel *s, vec (*f)(vec))
 ALWAYS_INLINE void FN(mingru_backward_)(const rnn_panel *s, vec (*slope)(vec))
 {
     FOR_EACH_PANEL(s) {
+        FETCH(s, h_prev);
+        FETCH(s, dy);
         const vec z = BLOCK(s, 0), k = BLOCK(s, 1), d = UNITS(s, dh) + UNITS(s, dy);
         BLOCK(s, 0) = d * (k - UNITS(s, h_prev)) * FN(sigmoid_slope)(z);
         BLOCK(s, 1) = d * z * slope(k);
