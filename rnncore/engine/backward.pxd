@@ -1,7 +1,6 @@
 from rnncore.engine.arena cimport Arena
-from rnncore.engine.batch cimport View
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Arrays, Remedies
+from rnncore.engine.types cimport Arrays, Remedies, View
 
 # What a backward pass needs beside the run's own arrays.
 cdef struct Buffers:
@@ -13,7 +12,6 @@ cdef struct Buffers:
 
 cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
                          bint recorded, Arena *arena) noexcept nogil
-cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil
-cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
-                  bint input_grad) except -1 nogil
+cdef int backward(Run run, Buffers *buffers, const View *dy, const void **finals,
+                  void **initials, bint input_grad) except -1 nogil
 cdef void gradients(Run run, Arrays *grads) noexcept nogil

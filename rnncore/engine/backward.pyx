@@ -3,10 +3,10 @@
 Weight gradients come at the very end, so that an interrupted pass leaves `grads` as it was.
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from rnncore.engine.arena cimport Arena, padded, take
-from rnncore.engine.batch cimport View, load, mirror, slot, store
+from rnncore.engine.batch cimport load, mirror, packed_view, slot, store
 from rnncore.engine.flow cimport begin_flow, carve_flow, carve_scratch
 from rnncore.engine.gradient cimport weight_gradients
 from rnncore.engine.product cimport at
@@ -14,7 +14,7 @@ from rnncore.engine.record cimport carve_record
 from rnncore.engine.recurrence cimport backward_layer
 from rnncore.engine.run cimport Run
 from rnncore.engine.states cimport Boundary
-from rnncore.engine.types cimport Arrays, Batch, Flow, Layer, Remedies, Tape
+from rnncore.engine.types cimport Arrays, Batch, Flow, Layer, Remedies, Tape, View
 
 
 cdef Py_ssize_t _stride(Run run) noexcept nogil:
@@ -57,42 +57,33 @@ cdef void carve_backward(Run run, Buffers *buffers, const Remedies *remedies,
     buffers.inputs = <View *> take(arena, run.plan.n_layers * sizeof(View))
 
 
-cdef void load_gradient(Run run, Buffers *buffers, View dy) noexcept nogil:
-    """Bring in the gradient of the output: at once to where the last layer reads it, if that
-    layer's output is the output."""
+cdef View _enter(Run run, Buffers *buffers, const View *dy) noexcept nogil:
+    """The gradient of the last layer's output: the user's, or a packed copy if that layer's
+    output is more than that of its one direction."""
     cdef Py_ssize_t last = run.plan.n_layers - 1
-    cdef const Layer *layer = &run.plan.layers[last]
-    cdef const Batch *batch = &run.sequences.batch
-    cdef void *rows = buffers.above
-    cdef Py_ssize_t stride = run.strides[last + 1]
     if not run.composed(last):
-        rows, stride = at(run.tapes[last].dy, slot(batch, 0) * layer.ldh, layer), layer.ldh
-    load(batch, run.item, dy, rows, stride, run.width, stride)
+        return dy[0]
+    load(&run.sequences.batch, run.item, dy[0], buffers.above, run.strides[last + 1], run.width)
+    return packed_view(buffers.above, run.strides[last + 1])
 
 
-cdef void _enter(Run run, const Layer *layer, Tape *tape, const void *above,
-                 Py_ssize_t stride, Py_ssize_t direction) noexcept nogil:
-    """Bring dy of one direction into place, unless `above` is NULL; clear what is carried, and
-    all padding."""
+cdef void _begin(Run run, const Layer *layer, Tape *tape, const View *above,
+                 Py_ssize_t direction) noexcept nogil:
+    """Say where dy of one direction is; clear what is carried, and all padding."""
     cdef const Batch *batch = &run.sequences.batch
-    cdef Py_ssize_t row, n = layer.hidden
+    cdef Py_ssize_t n = layer.hidden
     cdef Py_ssize_t carried = layer.lag * batch.size * layer.ldh * run.item
-    cdef void *dy = at(tape.dy, slot(batch, 0) * layer.ldh, layer)
     memset(tape.dy, 0, slot(batch, 0) * layer.ldh * run.item)
     memset(tape.dh, 0, carried)
     memset(tape.dc, 0, carried)
     memset(tape.drh, 0, batch.size * layer.ldh * run.item)
     if tape.flow.remedies != NULL:
         begin_flow(layer, batch, &tape.flow)
-    if above == NULL:
-        return
-    above = at(above, direction * n, layer)
+    tape.from_dy = above[0]
     if direction == 1:
-        mirror(batch, run.item, above, stride, dy, layer.ldh, n, layer.ldh)
-        return
-    for row in range(run.sequences.rows):
-        memcpy(at(dy, row * layer.ldh, layer), at(above, row * stride, layer), n * run.item)
-        memset(at(dy, row * layer.ldh + n, layer), 0, (layer.ldh - n) * run.item)
+        tape.from_dy.data = NULL
+        mirror(batch, run.item, at(above.data, n, layer), above.inner,
+               at(tape.dy, slot(batch, 0) * layer.ldh, layer), layer.ldh, n, layer.ldh)
 
 
 cdef void _add_rows(Run run, const Layer *layer, void *to, const void *rows,
@@ -104,21 +95,21 @@ cdef void _add_rows(Run run, const Layer *layer, void *to, const void *rows,
                           at(rows, row * stride, layer))
 
 
-cdef int backward(Run run, Buffers *buffers, const void **finals, void **initials,
-                  bint input_grad) except -1 nogil:
-    """Run all layers back, the gradient of the output being loaded."""
+cdef int backward(Run run, Buffers *buffers, const View *dy, const void **finals,
+                  void **initials, bint input_grad) except -1 nogil:
+    """Run all layers back from the gradient of the output."""
     cdef Py_ssize_t number, direction, index, states
-    cdef Py_ssize_t stride = run.strides[run.plan.n_layers]
-    cdef const void *above = buffers.above if run.composed(run.plan.n_layers - 1) else NULL
+    cdef View above = _enter(run, buffers, dy)
     cdef const Batch *batch = &run.sequences.batch
     cdef const Layer *layer = run.plan.layers
     cdef Tape *tape
     cdef Boundary boundary
     cdef int letter
-    cdef bint wanted
+    cdef bint wanted, whole
     for number in range(run.plan.n_layers - 1, -1, -1):
-        run.drop(number, buffers.above, stride)
+        run.drop(number, above.data, above.inner)
         wanted = number > 0 or input_grad
+        whole = run.plan.directions == 1 and not run.adds_input(number)
         for direction in range(run.plan.directions):
             index = number * run.plan.directions + direction
             layer, tape = &run.plan.layers[index], &run.tapes[index]
@@ -128,19 +119,20 @@ cdef int backward(Run run, Buffers *buffers, const void **finals, void **initial
                     if finals[letter] != NULL else NULL
                 boundary.initial[letter] = at(initials[letter], states, layer)
             tape.dx = buffers.dx if direction else buffers.below
-            _enter(run, layer, tape, above, stride, direction)
+            tape.to_dx = buffers.inputs[number] if whole else packed_view(NULL, 0)
+            _begin(run, layer, tape, &above, direction)
             backward_layer(layer, batch, tape, &boundary, wanted)
             if direction == 1 and wanted:
                 mirror(batch, run.item, buffers.dx, layer.ldx, buffers.turned, layer.ldx,
                        layer.inputs, layer.inputs)
                 _add_rows(run, layer, buffers.below, buffers.turned, layer.ldx)
         if wanted and run.adds_input(number):
-            _add_rows(run, layer, buffers.below, buffers.above, stride)
-        if buffers.inputs[number].data != NULL:
+            _add_rows(run, layer, buffers.below, above.data, above.inner)
+        if buffers.inputs[number].data != NULL and not whole:
             store(batch, run.item, buffers.below, layer.ldx, buffers.inputs[number],
                   layer.inputs, False)
-        buffers.above, buffers.below, stride = buffers.below, buffers.above, layer.ldx
-        above = buffers.above
+        buffers.above, buffers.below = buffers.below, buffers.above
+        above = packed_view(buffers.above, layer.ldx)
     return 0
 
 

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from rnncore.engine.types cimport Batch
+from rnncore.engine.types cimport Batch, View
 
 from rnncore.engine.threads import processors
 
@@ -26,7 +26,7 @@ cdef View view_of(array, Py_ssize_t itemsize) except *:
     if cnp.PyArray_NDIM(given) != 3 or cnp.PyArray_ITEMSIZE(given) != itemsize:
         raise TypeError(f"an array of shape {array.shape} and {array.dtype}, expected three "
                         f"axes and {itemsize} bytes an element")
-    view.data, view.outer, view.inner = NULL, 0, 0
+    view.data, view.outer, view.inner, view.packed = NULL, 0, 0, False
     if cnp.PyArray_SIZE(given) > 0:
         view.data = cnp.PyArray_DATA(given)
         view.outer = cnp.PyArray_STRIDE(given, 0) // itemsize
@@ -99,38 +99,82 @@ cdef class Sequences:
     def __dealloc__(self):
         free(self._memory)
 
+    cdef bint as_packed(self, const View *view) noexcept nogil:
+        """Whether the rows of a user's array follow one another as packed rows do."""
+        return self.full and view.data != NULL and view.outer == self.batch.size * view.inner
 
-cdef inline char *_at(void *base, Py_ssize_t element, Py_ssize_t itemsize) noexcept nogil:
+
+cdef inline char *_at(const void *base, Py_ssize_t element, Py_ssize_t itemsize) noexcept nogil:
     return <char *> base + element * itemsize
 
 
-cdef void load(const Batch *batch, Py_ssize_t itemsize, View source, void *rows,
-               Py_ssize_t stride, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    """Copy the live rows of a user's array, n features each, and clear them up to `width`."""
-    cdef Py_ssize_t t, row
+cdef inline char *_row(const Batch *batch, const View *view, Py_ssize_t t, Py_ssize_t row,
+                       Py_ssize_t itemsize) noexcept nogil:
+    """Where a row of a step of this run is."""
+    if view.packed:
+        return _at(view.data, (batch.offset[t] + row) * view.inner, itemsize)
+    return _at(view.data, (batch.begun + t) * view.outer + batch.place[row] * view.inner,
+               itemsize)
+
+
+cdef void load_step(const Batch *batch, Py_ssize_t itemsize, const View *source, Py_ssize_t t,
+                    const Patch *patch, void *rows, Py_ssize_t stride,
+                    Py_ssize_t n) noexcept nogil:
+    """Copy some of a step to the packed rows of a run, of n features each, and clear what
+    follows them up to the next row."""
+    cdef Py_ssize_t row, first = patch.first, size = (patch.last - first) * itemsize
     cdef char *to
+    if size <= 0:
+        return
+    for row in range(patch.low, min(patch.high, batch.live[t])):
+        to = _at(rows, (batch.offset[t] - batch.origin + row) * stride, itemsize)
+        memcpy(_at(to, first, itemsize),
+               _at(_row(batch, source, t, row, itemsize), first, itemsize), size)
+        if patch.last == n:
+            memset(_at(to, n, itemsize), 0, (stride - n) * itemsize)
+
+
+cdef void store_step(const Batch *batch, Py_ssize_t itemsize, const void *rows,
+                     Py_ssize_t stride, const View *target, Py_ssize_t t, const Patch *patch,
+                     bint reverse) noexcept nogil:
+    """Copy some of a step of a run's packed rows to where it belongs, and 0 to the rows of a
+    user's array that have ended. `reverse` turns time around inside each length."""
+    cdef Py_ssize_t row, step = t, first = patch.first, size = (patch.last - first) * itemsize
+    if size <= 0:
+        return
+    for row in range(patch.low, patch.high):
+        if row < batch.live[t]:
+            if reverse:
+                step = batch.length[row] - 1 - t
+            memcpy(_at(_row(batch, target, t, row, itemsize), first, itemsize),
+                   _at(rows, (batch.offset[step] - batch.origin + row) * stride + first,
+                       itemsize), size)
+        elif not target.packed:
+            memset(_at(_row(batch, target, t, row, itemsize), first, itemsize), 0, size)
+
+
+cdef inline Patch _whole(const Batch *batch, Py_ssize_t n) noexcept nogil:
+    cdef Patch patch
+    patch.low, patch.high, patch.first, patch.last = 0, batch.size, 0, n
+    return patch
+
+
+cdef void load(const Batch *batch, Py_ssize_t itemsize, View source, void *rows,
+               Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
+    """Copy the live rows of a user's array, n features each, and clear what follows them."""
+    cdef Patch patch = _whole(batch, n)
+    cdef Py_ssize_t t
     for t in range(batch.steps):
-        for row in range(batch.live[t]):
-            to = _at(rows, (batch.offset[t] + row) * stride, itemsize)
-            memcpy(to, _at(source.data, t * source.outer + batch.place[row] * source.inner,
-                           itemsize), n * itemsize)
-            memset(to + n * itemsize, 0, (width - n) * itemsize)
+        load_step(batch, itemsize, &source, t, &patch, rows, stride, n)
 
 
 cdef void store(const Batch *batch, Py_ssize_t itemsize, const void *rows, Py_ssize_t stride,
                 View target, Py_ssize_t n, bint reverse) noexcept nogil:
     """Copy packed rows to a user's array, and 0 to the steps past each row's end."""
-    cdef Py_ssize_t t, row, step
-    cdef char *to
+    cdef Patch patch = _whole(batch, n)
+    cdef Py_ssize_t t
     for t in range(batch.steps):
-        for row in range(batch.size):
-            to = _at(target.data, t * target.outer + batch.place[row] * target.inner, itemsize)
-            if t >= batch.length[row]:
-                memset(to, 0, n * itemsize)
-                continue
-            step = batch.length[row] - 1 - t if reverse else t
-            memcpy(to, _at(<void *> rows, (batch.offset[step] + row) * stride, itemsize),
-                   n * itemsize)
+        store_step(batch, itemsize, rows, stride, &target, t, &patch, reverse)
 
 
 cdef void mirror(const Batch *batch, Py_ssize_t itemsize, const void *source,

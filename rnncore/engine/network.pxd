@@ -12,7 +12,7 @@ cdef struct Room:
     const char *table         # (symbols, width) of an embedding, or NULL
     Batch *batch              # of the network; behind Last one of a single step
     Py_ssize_t inputs, width  # of its input and its output
-    Py_ssize_t ldx, n_layers  # of its plan: the input's row stride; layers * directions
+    Py_ssize_t n_layers       # of its plan: layers * directions
     void *y                   # (T, B, width) unless it is the last
     Py_ssize_t letters, state_bytes  # how many states, and of how many bytes each
     Py_ssize_t row_bytes      # of a state of one row, in one layer and step

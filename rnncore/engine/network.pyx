@@ -13,11 +13,11 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.backward cimport Buffers, carve_backward
-from rnncore.engine.batch cimport Sequences, address_of
+from rnncore.engine.batch cimport Sequences, address_of, packed_view
 from rnncore.engine.plan cimport Plan, fill_arrays, kernels_of, pack_layer
 from rnncore.engine.run cimport Run
 from rnncore.engine.snapshot cimport Snapshot
-from rnncore.engine.types cimport Arrays, Batch
+from rnncore.engine.types cimport Arrays, Batch, View
 
 from rnncore.engine.plan import current_isa
 from rnncore.engine.spec import use
@@ -82,7 +82,7 @@ cdef class Network:
         sequences.batch.size, sequences.rows = self.size, rows
         self.kernels = plan.layers.kernels
         self._kept.append(run)
-        room.run, room.ldx, room.letters = <void *> run, plan.layers.ldx, len(plan.state)
+        room.run, room.letters = <void *> run, len(plan.state)
         room.n_layers = plan.n_layers * plan.directions
         room.row_bytes = plan.layers.hidden * self.item
         room.state_bytes = room.n_layers * plan.past * self.size * room.row_bytes
@@ -93,13 +93,12 @@ cdef class Network:
         cdef Run run = <Run> room.run
         cdef Arena inferring, backing
         cdef Buffers buffers
+        cdef View anywhere = packed_view(NULL, 0)
         cdef Py_ssize_t letter
         for letter in range(room.letters):
             room.states[letter] = take(arena, room.state_bytes)
         inferring.base, inferring.used, backing.base, backing.used = NULL, 0, NULL, 0
-        take(&inferring, run.sequences.rows * room.ldx * self.item)
-        run.inputs[run.plan.n_layers] = NULL
-        run.infer(NULL, NULL, &inferring)
+        run.infer(&anywhere, &anywhere, NULL, NULL, &inferring)
         if not self.training:
             return inferring.used
         for letter in range(room.letters):

@@ -9,20 +9,20 @@ nothing is allocated.
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from rnncore.engine.arena cimport Arena, take
+from rnncore.engine.arena cimport Arena
 from rnncore.engine.backward cimport (
-    Buffers, backward, carve_backward, gradients, load_gradient,
+    Buffers, backward, carve_backward, gradients,
 )
-from rnncore.engine.batch cimport View, arrange, load, store
+from rnncore.engine.batch cimport arrange
 from rnncore.engine.network cimport Network, Room, moved
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Batch
+from rnncore.engine.types cimport Batch, View
 
 
 cdef inline View _user(const void *data, Py_ssize_t size, Py_ssize_t width) noexcept nogil:
     """An array (T, size, width)."""
     cdef View view
-    view.data, view.outer, view.inner = <void *> data, size * width, width
+    view.data, view.outer, view.inner, view.packed = <void *> data, size * width, width, False
     return view
 
 
@@ -32,29 +32,22 @@ cdef void _begin(Room *room, Run run) noexcept nogil:
     run.sequences.batch = room.batch[0]
     run.sequences.batch.past = past
     run.sequences.rows = room.batch.offset[room.batch.steps]
+    run.sequences.full = run.sequences.rows == room.batch.steps * room.batch.size
 
 
 cdef void _run_layer(Network net, Room *room, Run run, const void *x, void *y,
                      bint keep) noexcept nogil:
     """Run a layer; keep what its backward pass needs, or nothing."""
-    cdef const Batch *batch = &run.sequences.batch
-    cdef Py_ssize_t last = run.plan.n_layers
+    cdef View source = _user(x, room.batch.size, room.inputs)
+    cdef View target = _user(y, room.batch.size, room.width)
     cdef Arena arena
     _begin(room, run)
     arena.base, arena.used = room.tape if keep else net.scratch, 0
     if keep:
         run.carve(&arena)
+        run.forward(&source, &target, <const void **> room.states, room.states)
     else:
-        run.inputs[0] = take(&arena, run.sequences.rows * room.ldx * net.item)
-        run.strides[0], run.inputs[last] = room.ldx, NULL
-    load(batch, net.item, _user(x, batch.size, room.inputs), run.inputs[0], room.ldx,
-         room.inputs, room.ldx)
-    if keep:
-        run.forward(<const void **> room.states, room.states)
-    else:
-        run.infer(<const void **> room.states, room.states, &arena)
-    store(batch, net.item, run.inputs[last], run.strides[last],
-          _user(y, batch.size, room.width), room.width, False)
+        run.infer(&source, &target, <const void **> room.states, room.states, &arena)
 
 
 cdef void _look_up(Network net, Room *room, const int64_t *x, char *y) noexcept nogil:
@@ -106,7 +99,7 @@ cdef void run(Network net, Py_ssize_t steps, const int64_t *lengths, const void 
 
 cdef void _back(Network net, Room *room, Run run, const void *dy, void *dx) noexcept nogil:
     """Add the gradients of a layer; dx may be NULL."""
-    cdef const Batch *batch = &run.sequences.batch
+    cdef View source = _user(dy, room.batch.size, room.width)
     cdef const void *finals[2]
     cdef Buffers buffers
     cdef Arena arena
@@ -115,9 +108,8 @@ cdef void _back(Network net, Room *room, Run run, const void *dy, void *dx) noex
     carve_backward(run, &buffers, NULL, False, &arena)
     memset(buffers.inputs, 0, run.plan.n_layers * sizeof(View))
     if dx != NULL:
-        buffers.inputs[0] = _user(dx, batch.size, room.inputs)
-    load_gradient(run, &buffers, _user(dy, batch.size, room.width))
-    backward(run, &buffers, finals, room.starts, dx != NULL)
+        buffers.inputs[0] = _user(dx, room.batch.size, room.inputs)
+    backward(run, &buffers, &source, finals, room.starts, dx != NULL)
     gradients(run, room.grads)
 
 

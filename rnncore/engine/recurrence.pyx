@@ -7,14 +7,14 @@ matrix product of a rectangle, then the cell's pointwise function on it while it
 from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.arena cimport Arena, take
-from rnncore.engine.batch cimport slot
+from rnncore.engine.batch cimport Patch, load_step, slot, store_step
 from rnncore.engine.cut cimport Cut, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product, forward_product
 from rnncore.engine.record cimport note
-from rnncore.engine.share cimport Division, Part, divide, share, worth_sharing
-from rnncore.engine.states cimport Boundary, collect, inject, ring, z_at
-from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
+from rnncore.engine.share cimport Division, Part, divide, patch_of, share, worth_sharing
+from rnncore.engine.states cimport Boundary, collect, inject, output_rows, ring, z_at
+from rnncore.engine.types cimport Batch, Layer, Tape, View, rnn_panel
 
 cdef enum:
     CHUNK = 1 << 18        # bytes of Z between two looks at the input; half a small L2
@@ -40,6 +40,24 @@ cdef struct Steps:
     const Boundary *boundary
     Py_ssize_t first, last    # [first, last)
     bint input_gradient       # whether the backward pass is to find dx
+
+
+cdef void _bring(const Steps *s, const Part *part, const View *source, void *rows,
+                 Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
+    """Copy what a thread has of some steps from where it is, if that is elsewhere."""
+    cdef Patch patch = patch_of(s.layer, part, n)
+    cdef Py_ssize_t t
+    for t in range(max(s.first, 0), s.last if source.data != NULL else 0):
+        load_step(s.batch, s.layer.itemsize, source, t, &patch, rows, stride, n)
+
+
+cdef void _deliver(const Steps *s, const Part *part, const void *rows, Py_ssize_t stride,
+                   const View *target, Py_ssize_t n) noexcept nogil:
+    """Copy what a thread has of some steps to where it is wanted, if it is."""
+    cdef Patch patch = patch_of(s.layer, part, n)
+    cdef Py_ssize_t t
+    for t in range(max(s.first, 0), s.last if target.data != NULL else 0):
+        store_step(s.batch, s.layer.itemsize, rows, stride, target, t, &patch, False)
 
 
 cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
@@ -105,15 +123,21 @@ cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, Py_
 
 
 cdef void _forward_part(void *context, int part, int parts) noexcept nogil:
-    """The input product, then the steps."""
+    """The input product, then the steps; x and y are copied while they are in cache."""
     cdef const Steps *s = <const Steps *> context
     cdef Division into = divide(s.layer, s.batch, parts, False)
     cdef Part mine = share(s.layer, s.batch, &into, part)
+    cdef int companions = parts if into.panels > 1 else 1
     cdef Py_ssize_t t
+    _bring(s, &mine, &s.tape.from_x, <void *> s.tape.x, s.tape.ldx, s.layer.inputs)
+    if s.tape.from_x.data != NULL:
+        s.layer.kernels.wait(companions)
     _for_spans(s, &mine, _input_product, s.layer.blocks, mine.first, mine.last)
     for t in range(s.first, s.last):
         _forward_step(s.layer, s.batch, s.tape, &mine, t,
-                      parts if into.panels > 1 and s.layer.cell.fed else 1)
+                      companions if s.layer.cell.fed else 1)
+    _deliver(s, &mine, output_rows(s.layer, s.batch, s.tape), s.layer.ldh, &s.tape.to_y,
+             s.layer.hidden)
 
 
 cdef int parts_of(const Layer *layer, const Batch *batch, bint whole_rows) noexcept nogil:
@@ -219,13 +243,16 @@ cdef void _input_gradient(const Layer *layer, const Batch *batch, Tape *tape, Py
 
 
 cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
-    """The steps, then the gradient of their input while their dZ is in cache."""
+    """The steps, then the gradient of their input while their dZ is in cache; dy and dx are
+    copied while they are."""
     cdef const Steps *s = <const Steps *> context
     cdef bint watched = s.tape.flow.remedies != NULL
     cdef Division into = divide(s.layer, s.batch, parts, watched)
     cdef Part mine = share(s.layer, s.batch, &into, part)
     cdef int companions = parts if into.panels > 1 else 1
     cdef Py_ssize_t panels = (s.layer.inputs + s.layer.lanes - 1) // s.layer.lanes, t
+    _bring(s, &mine, &s.tape.from_dy, at(s.tape.dy, slot(s.batch, 0) * s.layer.ldh, s.layer),
+           s.layer.ldh, s.layer.hidden)
     for t in range(s.last - 1, s.first - 1, -1):
         if watched:
             _watched_products(s.layer, s.batch, s.tape, &mine, t)
@@ -240,6 +267,7 @@ cdef void _backward_part(void *context, int part, int parts) noexcept nogil:
         s.layer.kernels.wait(companions)
         _for_spans(s, &mine, _input_gradient, 1, panels * mine.first // s.layer.panels,
                    panels * mine.last // s.layer.panels)
+        _deliver(s, &mine, s.tape.dx, s.layer.ldx, &s.tape.to_dx, s.layer.inputs)
 
 
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,

@@ -1,7 +1,7 @@
 from rnncore.engine.arena cimport Arena
-from rnncore.engine.batch cimport Sequences, View
+from rnncore.engine.batch cimport Sequences
 from rnncore.engine.plan cimport Plan
-from rnncore.engine.types cimport Tape
+from rnncore.engine.types cimport Tape, View
 
 cdef class Run:
     cdef Plan plan
@@ -18,9 +18,13 @@ cdef class Run:
     cdef bint composed(self, Py_ssize_t layer) noexcept nogil
     cdef void carve_output(self, Py_ssize_t layer, Arena *arena) noexcept nogil
     cdef void carve(self, Arena *arena) noexcept nogil
-    cdef int forward(self, const void **states, void **finals) except -1 nogil
+    cdef int forward(self, const View *x, const View *y, const void **states,
+                     void **finals) except -1 nogil
     cdef void take_output(self, Py_ssize_t layer, Py_ssize_t direction, const void *rows,
                           Py_ssize_t stride) noexcept nogil
     cdef void finish_output(self, Py_ssize_t layer) noexcept nogil
     cdef void drop(self, Py_ssize_t layer, void *rows, Py_ssize_t stride) noexcept nogil
-    cdef int infer(self, const void **states, void **finals, Arena *arena) except -1 nogil
+    cdef int infer_layer(self, Py_ssize_t layer, const View *x, const View *y,
+                         const void **states, void **finals, Arena *arena) except -1 nogil
+    cdef int infer(self, const View *x, const View *y, const void **states, void **finals,
+                   Arena *arena) except -1 nogil

@@ -8,12 +8,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
-from rnncore.engine.batch cimport Sequences, View, mirror, view_of
+from rnncore.engine.batch cimport Sequences, mirror, packed_view, store, view_of
 from rnncore.engine.plan cimport Plan
 from rnncore.engine.product cimport at
 from rnncore.engine.recurrence cimport carve_forward, chunk_rows, forward_layer
 from rnncore.engine.states cimport get_states, output_rows, set_states, shift_states
-from rnncore.engine.types cimport Batch, Layer, Tape
+from rnncore.engine.types cimport Batch, Layer, Tape, View
 
 
 cdef class Run:
@@ -88,15 +88,20 @@ cdef class Run:
                 self.strides[layer + 1] = plan.ldh
                 self.inputs[layer + 1] = output_rows(plan, &self.sequences.batch, tape)
 
-    cdef int forward(self, const void **states, void **finals) except -1 nogil:
-        cdef Py_ssize_t layer, index, direction
+    cdef int forward(self, const View *x, const View *y, const void **states,
+                     void **finals) except -1 nogil:
+        """Run all layers on an array of the user's."""
+        cdef Py_ssize_t layer, index, direction, last = self.plan.n_layers - 1
         cdef const Batch *batch = &self.sequences.batch
         cdef const Layer *plan
         cdef Tape *tape
+        cdef View nowhere = packed_view(NULL, 0)
         for layer in range(self.plan.n_layers):
             for direction in range(self.plan.directions):
                 index = layer * self.plan.directions + direction
                 plan, tape = &self.plan.layers[index], &self.tapes[index]
+                tape.from_x = x[0] if index == 0 else nowhere
+                tape.to_y = y[0] if layer == last and not self.composed(last) else nowhere
                 if direction == 1:
                     mirror(batch, self.item, self.inputs[layer], self.strides[layer],
                            <void *> tape.x, tape.ldx, plan.inputs, plan.ldx)
@@ -106,6 +111,9 @@ cdef class Run:
                 if self.composed(layer):
                     self.take_output(layer, direction, output_rows(plan, batch, tape), plan.ldh)
             self.finish_output(layer)
+        if self.composed(last):
+            store(batch, self.item, self.inputs[last + 1], self.strides[last + 1], y[0],
+                  self.width, False)
         return 0
 
     cdef void take_output(self, Py_ssize_t layer, Py_ssize_t direction, const void *rows,
@@ -146,54 +154,79 @@ cdef class Run:
                     self.width, at(rows, (batch.offset[t] + row) * stride, plan),
                     at(mask.data, t * mask.outer + batch.place[row] * mask.inner, plan))
 
-    cdef int infer(self, const void **states, void **finals, Arena *arena) except -1 nogil:
-        """Run all layers keeping no history; the first call only asks for the size. The last
-        output may have its place already."""
-        cdef Py_ssize_t layer, index, direction, rows = self.sequences.rows, most = 0, begin
+    cdef int infer(self, const View *x, const View *y, const void **states, void **finals,
+                   Arena *arena) except -1 nogil:
+        """Run all layers on an array of the user's, keeping no history; the first call only
+        asks for the size. Where they lie as packed rows, x and y are used in place."""
+        cdef Py_ssize_t layer, most = 0, begin, last = self.plan.n_layers - 1
+        cdef View nowhere = packed_view(NULL, 0)
+        cdef bint in_place = self.sequences.as_packed(x) and \
+            not self.plan.layers[0].cell.mixes_input
+        self.inputs[0], self.strides[0] = x.data, x.inner
+        if not in_place:
+            self.strides[0] = self.plan.layers[0].ldx
+            self.inputs[0] = take(arena, self.sequences.rows * self.strides[0] * self.item)
+        for layer in range(self.plan.n_layers):
+            if layer == last and self.sequences.as_packed(y):
+                self.inputs[last + 1], self.strides[last + 1] = y.data, y.inner
+            elif layer < last or self.composed(last):
+                self.carve_output(layer, arena)
+            begin = arena.used
+            self.infer_layer(layer, x if layer == 0 and not in_place else &nowhere,
+                             y, states, finals, arena)
+            most = max(most, arena.used)
+            arena.used = begin
+        arena.used = most
+        if arena.base != NULL and self.composed(last) and self.inputs[last + 1] != y.data:
+            store(&self.sequences.batch, self.item, self.inputs[last + 1],
+                  self.strides[last + 1], y[0], self.width, False)
+        return 0
+
+    cdef int infer_layer(self, Py_ssize_t layer, const View *x, const View *y,
+                         const void **states, void **finals, Arena *arena) except -1 nogil:
+        """One layer, from where its input is copied if that is elsewhere; take the most memory
+        that one of its directions needs."""
+        cdef Py_ssize_t rows = self.sequences.rows, begin = arena.used, most = 0
+        cdef Py_ssize_t index, direction
         cdef const Batch *batch = &self.sequences.batch
         cdef const Layer *plan
         cdef Tape tape
         cdef void *reversed_x
         cdef void *outputs
-        cdef bint placed = self.inputs[self.plan.n_layers] != NULL
-        for layer in range(self.plan.n_layers):
-            if layer < self.plan.n_layers - 1 or not placed:
-                self.carve_output(layer, arena)
-            begin = arena.used
-            for direction in range(self.plan.directions):
-                index = layer * self.plan.directions + direction
-                plan, arena.used = &self.plan.layers[index], begin
-                tape.x, tape.ldx = self.inputs[layer], self.strides[layer]
-                reversed_x = take(arena, rows * plan.ldx * self.item if direction else 0)
-                outputs = take(arena, rows * plan.ldh * self.item if direction else 0)
-                carve_forward(plan, batch, min(rows, chunk_rows(plan, batch)), &tape, arena)
-                most = max(most, arena.used)
-                if arena.base == NULL:
-                    continue
-                if direction == 0:
-                    outputs = self.inputs[layer + 1]
-                else:
-                    tape.x, tape.ldx = reversed_x, plan.ldx
-                    mirror(batch, self.item, self.inputs[layer], self.strides[layer],
-                           reversed_x, plan.ldx, plan.inputs, plan.ldx)
-                set_states(plan, batch, &tape, states, index)
-                run_in_chunks(plan, batch, &tape, finals, index, outputs,
-                              plan.ldh if direction else self.strides[layer + 1])
-                if direction == 1:
-                    self.take_output(layer, 1, outputs, plan.ldh)
-            arena.used = begin
-            if arena.base != NULL:
-                self.finish_output(layer)
-        arena.used = max(most, arena.used)
+        for direction in range(self.plan.directions):
+            index = layer * self.plan.directions + direction
+            plan, arena.used = &self.plan.layers[index], begin
+            tape.x, tape.ldx, tape.from_x = self.inputs[layer], self.strides[layer], x[0]
+            tape.to_y = packed_view(self.inputs[layer + 1], self.strides[layer + 1])
+            if layer == self.plan.n_layers - 1 and not self.composed(layer):
+                tape.to_y = y[0]
+            reversed_x = take(arena, rows * plan.ldx * self.item if direction else 0)
+            outputs = take(arena, rows * plan.ldh * self.item if direction else 0)
+            carve_forward(plan, batch, min(rows, chunk_rows(plan, batch)), &tape, arena)
+            most = max(most, arena.used)
+            if arena.base == NULL:
+                continue
+            if direction == 1:
+                tape.x, tape.ldx, tape.from_x.data = reversed_x, plan.ldx, NULL
+                tape.to_y = packed_view(outputs, plan.ldh)
+                mirror(batch, self.item, self.inputs[layer], self.strides[layer], reversed_x,
+                       plan.ldx, plan.inputs, plan.ldx)
+            set_states(plan, batch, &tape, states, index)
+            run_in_chunks(plan, batch, &tape, finals, index)
+            if direction == 1:
+                self.take_output(layer, 1, outputs, plan.ldh)
+        arena.used = most
+        if arena.base != NULL:
+            self.finish_output(layer)
         return 0
 
 
 cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void **finals,
-                       Py_ssize_t index, void *outputs, Py_ssize_t stride) except -1 nogil:
+                       Py_ssize_t index) except -1 nogil:
     """Run a layer a few steps at a time, its last states carried over."""
     cdef Batch run = batch[0]
     cdef const void *x = tape.x
-    cdef Py_ssize_t first = 0, t = 0, rows, row, most = chunk_rows(layer, batch)
+    cdef Py_ssize_t first = 0, t = 0, rows, most = chunk_rows(layer, batch)
     while True:
         rows = 0
         while t < batch.steps and rows + batch.live[t] <= most:
@@ -205,10 +238,6 @@ cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void 
         tape.x = at(x, run.origin * tape.ldx, layer)
         forward_layer(layer, &run, tape)
         get_states(layer, &run, tape, finals, index)
-        for row in range(rows):
-            memcpy(at(outputs, (run.origin + row) * stride, layer),
-                   at(output_rows(layer, &run, tape), row * layer.ldh, layer),
-                   layer.hidden * layer.itemsize)
         if t == batch.steps:
             return 0
         shift_states(layer, &run, tape, batch.live[t])

@@ -9,16 +9,14 @@ import numpy
 
 from rnncore.engine.arena cimport Arena, aligned, take
 from rnncore.engine.backward cimport (
-    Buffers, backward as run_back, carve_backward, gradients, load_gradient,
+    Buffers, backward as run_back, carve_backward, gradients,
 )
-from rnncore.engine.batch cimport (
-    Sequences, View, address_of, load, slot, store, view_of,
-)
+from rnncore.engine.batch cimport Sequences, address_of, slot, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
 from rnncore.engine.product cimport at
 from rnncore.engine.record cimport blocks_of, rows_of
 from rnncore.engine.run cimport Run
-from rnncore.engine.types cimport Arrays, Layer, Remedies, Tape
+from rnncore.engine.types cimport Arrays, Layer, Remedies, Tape, View
 
 from rnncore.engine.spec import Record
 
@@ -76,11 +74,7 @@ def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
-            load(&sequences.batch, item, source, run.inputs[0], run.strides[0],
-                 plan.layers[0].inputs, run.strides[0])
-            run.forward(states, <void **> finals)
-            store(&sequences.batch, item, run.inputs[plan.n_layers], run.strides[plan.n_layers],
-                  target, run.width, False)
+            run.forward(&source, &target, states, <void **> finals)
     finally:
         plan.layers[0].kernels.leave(mode)
     return out, final, _cell_states(run) if cells else None, run
@@ -225,19 +219,13 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
-            load_gradient(run, &buffers, source)
-            run_back(run, &buffers, finals, <void **> initials, input_grad)
+            run_back(run, &buffers, &source, finals, <void **> initials, input_grad)
             gradients(run, arrays)
     finally:
         plan.layers[0].kernels.leave(mode)
     records = _records(run, activated, inputs)
     workspaces.give(memory, kept)
     return inputs[0], initial, _omega(run), records
-
-
-cdef bint _as_packed(Sequences sequences, const View *array) noexcept:
-    """Whether the rows of an array follow one another as packed rows do."""
-    return sequences.full and array.outer == sequences.batch.size * array.inner
 
 
 def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
@@ -259,7 +247,6 @@ def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=Non
 
 
 cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, out):
-    """Where they lie as the engine wants them, input and output are not copied."""
     cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
     cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, ())
@@ -267,8 +254,6 @@ cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, o
     cdef const void *states[2]
     cdef const void *finals[2]
     cdef View source = view_of(x, item), target
-    cdef bint direct = _as_packed(sequences, &source) and not plan.layers[0].cell.mixes_input
-    cdef Py_ssize_t copied = 0 if direct else sequences.rows * plan.layers[0].ldx * item
     cdef unsigned mode
     if out is None:
         out = numpy.empty((steps, size, run.width), _dtype(plan))
@@ -276,24 +261,14 @@ cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, o
     _point(states, state, item)
     _point(finals, final, item)
     target = view_of(out, item)
-    run.inputs[0], run.strides[0] = source.data, source.inner if direct else plan.layers[0].ldx
-    if _as_packed(sequences, &target) and target.inner == run.width:
-        run.inputs[plan.n_layers], run.strides[plan.n_layers] = target.data, run.width
-    arena.base, arena.used = NULL, copied
-    run.infer(states, <void **> finals, &arena)
+    arena.base, arena.used = NULL, 0
+    run.infer(&source, &target, states, <void **> finals, &arena)
     memory = workspaces.take(arena.used + LINE)
-    arena.base, arena.used = aligned(memory), copied
+    arena.base, arena.used = aligned(memory), 0
     mode = plan.layers[0].kernels.enter()
     try:
         with nogil:
-            if not direct:
-                run.inputs[0] = arena.base
-                load(&sequences.batch, item, source, run.inputs[0], run.strides[0],
-                     plan.layers[0].inputs, run.strides[0])
-            run.infer(states, <void **> finals, &arena)
-            if run.inputs[plan.n_layers] != target.data:
-                store(&sequences.batch, item, run.inputs[plan.n_layers],
-                      run.strides[plan.n_layers], target, run.width, False)
+            run.infer(&source, &target, states, <void **> finals, &arena)
     finally:
         plan.layers[0].kernels.leave(mode)
     workspaces.give(memory)

@@ -5,6 +5,7 @@ wait for another. What threads are left over share the panels of the same rows, 
 each other after every stage of a step.
 """
 
+from rnncore.engine.batch cimport Patch
 from rnncore.engine.types cimport Batch, Layer
 
 cdef enum:
@@ -47,6 +48,16 @@ cdef inline Part share(const Layer *layer, const Batch *batch, const Division *i
     mine.high = min(batch.size * (row + 1) // into.rows, batch.size)
     mine.first = layer.panels * panel // into.panels
     mine.last = layer.panels * (panel + 1) // into.panels
+    return mine
+
+
+cdef inline Patch patch_of(const Layer *layer, const Part *part, Py_ssize_t n) noexcept nogil:
+    """What one of the threads copies of rows of n features."""
+    cdef Patch mine
+    cdef Py_ssize_t panels = (n + layer.lanes - 1) // layer.lanes
+    mine.low, mine.high = part.low, part.high
+    mine.first = panels * part.first // layer.panels * layer.lanes
+    mine.last = min(panels * part.last // layer.panels * layer.lanes, n)
     return mine
 
 

@@ -166,6 +166,14 @@ cdef struct Arrays:
     void *unit
 
 
+# Rows of features, contiguous each; strides in elements. A user's array (T, B, features), its
+# rows in the user's order, or packed rows, `inner` from one to the next.
+cdef struct View:
+    void *data                # NULL: none
+    Py_ssize_t outer, inner
+    bint packed
+
+
 # The shape of a batch of sequences, rows sorted by falling length. Step t has the rows
 # [offset[t], offset[t] + live[t]) of every packed array. A run over some of the steps is a
 # batch too, its arrays beginning at row `origin`.
@@ -211,6 +219,8 @@ cdef struct Flow:
 # What one layer and direction leaves for its backward pass, and what that pass needs. Arrays
 # of states have D * B rows of initial state before those of the steps.
 cdef struct Tape:
+    View from_x, to_y         # whence rows of x are copied as steps need them, and where rows
+    View from_dy, to_dx       # of y go as they come; the same on the way back. Or none.
     const void *x             # (N, its own stride ldx; the layer's where the cell mixes x in)
     Py_ssize_t ldx
     void *z                   # (N, ldz); cells that enter: (D*B + N, ldz)
