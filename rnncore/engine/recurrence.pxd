@@ -8,3 +8,4 @@ cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) excep
 cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary, bint input_gradient) except -1 nogil
 cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogil
+cdef Py_ssize_t even_rows(const Layer *layer, const Batch *batch) noexcept nogil

@@ -153,9 +153,17 @@ cdef Py_ssize_t chunk_rows(const Layer *layer, const Batch *batch) noexcept nogi
     return max(batch.size, CHUNK // (layer.ldz * layer.itemsize) * into.rows * into.panels)
 
 
+cdef Py_ssize_t even_rows(const Layer *layer, const Batch *batch) noexcept nogil:
+    """The rows of each run where the steps of a batch are divided evenly: after a short one at
+    the end, which one thread does alone, the others would have to be woken again."""
+    cdef Py_ssize_t rows = batch.offset[batch.steps] - batch.origin
+    cdef Py_ssize_t most = chunk_rows(layer, batch), runs = max((rows + most - 1) // most, 1)
+    return min(rows // runs + batch.size, most)
+
+
 cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape) except -1 nogil:
     """Run a layer over all steps of a batch; the initial states are in place."""
-    cdef Py_ssize_t rows, most = chunk_rows(layer, batch)
+    cdef Py_ssize_t rows, most = even_rows(layer, batch)
     cdef int parts = parts_of(layer, batch, False)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary, s.first, s.last = layer, batch, tape, NULL, 0, 0
@@ -274,7 +282,7 @@ cdef int backward_layer(const Layer *layer, const Batch *batch, Tape *tape,
                         const Boundary *boundary, bint input_gradient) except -1 nogil:
     """Turn the activations in Z into gradients of the pre-activations, and find that of the
     input if it is wanted. dy is in place, the rings are clear."""
-    cdef Py_ssize_t stride = max(chunk_rows(layer, batch) // max(batch.size, 1), 1)
+    cdef Py_ssize_t stride = max(even_rows(layer, batch) // max(batch.size, 1), 1)
     cdef int parts = parts_of(layer, batch, tape.flow.remedies != NULL)
     cdef Steps s
     s.layer, s.batch, s.tape, s.boundary = layer, batch, tape, boundary

@@ -11,7 +11,7 @@ from rnncore.engine.arena cimport Arena, padded, take
 from rnncore.engine.batch cimport Sequences, mirror, packed_view, store, view_of
 from rnncore.engine.plan cimport Plan
 from rnncore.engine.product cimport at
-from rnncore.engine.recurrence cimport carve_forward, chunk_rows, forward_layer
+from rnncore.engine.recurrence cimport carve_forward, chunk_rows, even_rows, forward_layer
 from rnncore.engine.states cimport get_states, output_rows, set_states, shift_states
 from rnncore.engine.types cimport Batch, Layer, Tape, View
 
@@ -226,7 +226,7 @@ cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void 
     """Run a layer a few steps at a time, its last states carried over."""
     cdef Batch run = batch[0]
     cdef const void *x = tape.x
-    cdef Py_ssize_t first = 0, t = 0, rows, most = chunk_rows(layer, batch)
+    cdef Py_ssize_t first = 0, t = 0, rows, most = even_rows(layer, batch)
     while True:
         rows = 0
         while t < batch.steps and rows + batch.live[t] <= most:
