@@ -6,12 +6,12 @@ Weight gradients come at the very end, so that an interrupted pass leaves `grads
 from libc.string cimport memset
 
 from rnncore.engine.arena cimport Arena, padded, take
+from rnncore.engine.backward_steps cimport backward_layer
 from rnncore.engine.batch cimport load, mirror, packed_view, slot, store
 from rnncore.engine.flow cimport begin_flow, carve_flow, carve_scratch
 from rnncore.engine.gradient cimport weight_gradients
 from rnncore.engine.product cimport at
 from rnncore.engine.record cimport carve_record
-from rnncore.engine.recurrence cimport backward_layer
 from rnncore.engine.run cimport Run
 from rnncore.engine.states cimport Boundary
 from rnncore.engine.types cimport Arrays, Batch, Flow, Layer, Remedies, Tape, View

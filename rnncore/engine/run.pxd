@@ -24,7 +24,8 @@ cdef class Run:
                           Py_ssize_t stride) noexcept nogil
     cdef void finish_output(self, Py_ssize_t layer) noexcept nogil
     cdef void drop(self, Py_ssize_t layer, void *rows, Py_ssize_t stride) noexcept nogil
-    cdef int infer_layer(self, Py_ssize_t layer, const View *x, const View *y,
-                         const void **states, void **finals, Arena *arena) except -1 nogil
+    cdef int infer_directions(self, Py_ssize_t layer, const View *x, const View *y,
+                              const void **states, void **finals,
+                              Arena *arena) except -1 nogil
     cdef int infer(self, const View *x, const View *y, const void **states, void **finals,
                    Arena *arena) except -1 nogil

@@ -9,10 +9,11 @@ from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
 from rnncore.engine.batch cimport Sequences, mirror, packed_view, store, view_of
+from rnncore.engine.forward_steps cimport carve_forward, forward_layer, infer_layer
 from rnncore.engine.plan cimport Plan
 from rnncore.engine.product cimport at
-from rnncore.engine.recurrence cimport carve_forward, chunk_rows, even_rows, forward_layer
-from rnncore.engine.states cimport get_states, output_rows, set_states, shift_states
+from rnncore.engine.states cimport output_rows, set_states
+from rnncore.engine.steps cimport chunk_rows
 from rnncore.engine.types cimport Batch, Layer, Tape, View
 
 
@@ -106,8 +107,7 @@ cdef class Run:
                     mirror(batch, self.item, self.inputs[layer], self.strides[layer],
                            <void *> tape.x, tape.ldx, plan.inputs, plan.ldx)
                 set_states(plan, batch, tape, states, index)
-                forward_layer(plan, batch, tape)
-                get_states(plan, batch, tape, finals, index)
+                forward_layer(plan, batch, tape, finals, index)
                 if self.composed(layer):
                     self.take_output(layer, direction, output_rows(plan, batch, tape), plan.ldh)
             self.finish_output(layer)
@@ -172,8 +172,8 @@ cdef class Run:
             elif layer < last or self.composed(last):
                 self.carve_output(layer, arena)
             begin = arena.used
-            self.infer_layer(layer, x if layer == 0 and not in_place else &nowhere,
-                             y, states, finals, arena)
+            self.infer_directions(layer, x if layer == 0 and not in_place else &nowhere,
+                                  y, states, finals, arena)
             most = max(most, arena.used)
             arena.used = begin
         arena.used = most
@@ -182,8 +182,9 @@ cdef class Run:
                   self.strides[last + 1], y[0], self.width, False)
         return 0
 
-    cdef int infer_layer(self, Py_ssize_t layer, const View *x, const View *y,
-                         const void **states, void **finals, Arena *arena) except -1 nogil:
+    cdef int infer_directions(self, Py_ssize_t layer, const View *x, const View *y,
+                              const void **states, void **finals,
+                              Arena *arena) except -1 nogil:
         """One layer, from where its input is copied if that is elsewhere; take the most memory
         that one of its directions needs."""
         cdef Py_ssize_t rows = self.sequences.rows, begin = arena.used, most = 0
@@ -212,33 +213,10 @@ cdef class Run:
                 mirror(batch, self.item, self.inputs[layer], self.strides[layer], reversed_x,
                        plan.ldx, plan.inputs, plan.ldx)
             set_states(plan, batch, &tape, states, index)
-            run_in_chunks(plan, batch, &tape, finals, index)
+            infer_layer(plan, batch, &tape, finals, index)
             if direction == 1:
                 self.take_output(layer, 1, outputs, plan.ldh)
         arena.used = most
         if arena.base != NULL:
             self.finish_output(layer)
         return 0
-
-
-cdef int run_in_chunks(const Layer *layer, const Batch *batch, Tape *tape, void **finals,
-                       Py_ssize_t index) except -1 nogil:
-    """Run a layer a few steps at a time, its last states carried over."""
-    cdef Batch run = batch[0]
-    cdef const void *x = tape.x
-    cdef Py_ssize_t first = 0, t = 0, rows, most = even_rows(layer, batch)
-    while True:
-        rows = 0
-        while t < batch.steps and rows + batch.live[t] <= most:
-            rows += batch.live[t]
-            t += 1
-        run.live, run.offset, run.origin = batch.live + first, batch.offset + first, \
-            batch.offset[first]
-        run.begun, run.steps = first, t - first
-        tape.x = at(x, run.origin * tape.ldx, layer)
-        forward_layer(layer, &run, tape)
-        get_states(layer, &run, tape, finals, index)
-        if t == batch.steps:
-            return 0
-        shift_states(layer, &run, tape, batch.live[t])
-        first = t

@@ -51,6 +51,13 @@ cdef inline Part share(const Layer *layer, const Batch *batch, const Division *i
     return mine
 
 
+cdef inline Part whole(const Layer *layer, const Batch *batch) noexcept nogil:
+    """All rows and panels."""
+    cdef Part part
+    part.low, part.high, part.first, part.last = 0, batch.size, 0, layer.panels
+    return part
+
+
 cdef inline Patch patch_of(const Layer *layer, const Part *part, Py_ssize_t n) noexcept nogil:
     """What one of the threads copies of rows of n features."""
     cdef Patch mine

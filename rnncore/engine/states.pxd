@@ -40,10 +40,10 @@ cdef inline void *output_rows(const Layer *layer, const Batch *batch,
 
 cdef void set_states(const Layer *layer, const Batch *batch, Tape *tape, const void **states,
                      Py_ssize_t index) noexcept nogil
-cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, void **states,
-                     Py_ssize_t index) noexcept nogil
+cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                     void **states, Py_ssize_t index) noexcept nogil
 cdef void shift_states(const Layer *layer, const Batch *batch, Tape *tape,
-                       Py_ssize_t live) noexcept nogil
+                       const Part *part) noexcept nogil
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,
                  Py_ssize_t t, const Part *part) noexcept nogil
 cdef void collect(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,

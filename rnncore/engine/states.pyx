@@ -40,40 +40,50 @@ cdef void set_states(const Layer *layer, const Batch *batch, Tape *tape, const v
                            size)
 
 
-cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, void **states,
-                     Py_ssize_t index) noexcept nogil:
-    """Hand out the states at the end of each row that ends in this run."""
-    cdef Py_ssize_t back, row, length
+cdef inline Py_ssize_t _units(const Layer *layer, const Part *part,
+                              Py_ssize_t *first) noexcept nogil:
+    """How many units a thread has, and the first of them."""
+    first[0] = part.first * layer.lanes
+    return min(part.last * layer.lanes, layer.hidden) - first[0]
+
+
+cdef void get_states(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+                     void **states, Py_ssize_t index) noexcept nogil:
+    """Hand out what a thread has of the states at the end of each row that ends in this run."""
+    cdef Py_ssize_t back, row, length, first = 0
+    cdef Py_ssize_t size = _units(layer, part, &first) * layer.itemsize
     cdef const void *rows
     cdef int letter
     for letter in range(2):
         if layer.cell.state[letter] == 0:
             break
         rows = tape.y if layer.cell.enters else _state_rows(layer, tape, letter)
-        for row in range(batch.size):
+        for row in range(part.low, part.high):
             length = batch.length[row] - batch.begun
             if length > batch.steps or length < 0 or (length == 0 and batch.begun > 0):
                 continue
             for back in range(batch.past):
                 memcpy(at(states[letter], ((index * batch.past + back) * batch.size
-                                           + batch.place[row]) * layer.hidden, layer),
-                       at(rows, (slot(batch, length - 1 - back) + row) * layer.ldh, layer),
-                       layer.hidden * layer.itemsize)
+                                           + batch.place[row]) * layer.hidden + first, layer),
+                       at(rows, (slot(batch, length - 1 - back) + row) * layer.ldh + first,
+                          layer), size)
 
 
 cdef void shift_states(const Layer *layer, const Batch *batch, Tape *tape,
-                       Py_ssize_t live) noexcept nogil:
-    """Make the last D steps of a run the initial states of the next, for its live rows."""
-    cdef Py_ssize_t t
+                       const Part *part) noexcept nogil:
+    """Make the last D steps of a run the initial states of the next, for what a thread has of
+    the rows that live on: those of the step after."""
+    cdef Py_ssize_t t, row, first = 0
+    cdef Py_ssize_t size = _units(layer, part, &first) * layer.itemsize
     cdef void *arrays[3]
     cdef int i
     arrays[0], arrays[1], arrays[2] = tape.h, tape.c, tape.y if layer.cell.enters else NULL
     for i in range(3):
-        for t in range(-batch.past, 0):
-            if arrays[i] != NULL:
-                memcpy(at(arrays[i], slot(batch, t) * layer.ldh, layer),
-                       at(arrays[i], slot(batch, t + batch.steps) * layer.ldh, layer),
-                       live * layer.ldh * layer.itemsize)
+        for t in range(-batch.past, 0 if arrays[i] != NULL else -batch.past):
+            for row in range(part.low, min(part.high, batch.live[batch.steps])):
+                memcpy(at(arrays[i], (slot(batch, t) + row) * layer.ldh + first, layer),
+                       at(arrays[i], (slot(batch, t + batch.steps) + row) * layer.ldh + first,
+                          layer), size)
 
 
 cdef void *_target(const Layer *layer, const Batch *batch, Tape *tape, int letter, Py_ssize_t t,
@@ -85,13 +95,6 @@ cdef void *_target(const Layer *layer, const Batch *batch, Tape *tape, int lette
         return at(tape.dy, (slot(batch, t) + row) * layer.ldh, layer)
     return at(tape.dc if name == c'c' else tape.dh,
               (ring(layer, batch, t) + row) * layer.ldh, layer)
-
-
-cdef inline Py_ssize_t _units(const Layer *layer, const Part *part,
-                              Py_ssize_t *first) noexcept nogil:
-    """How many units a thread has, and the first of them."""
-    first[0] = part.first * layer.lanes
-    return min(part.last * layer.lanes, layer.hidden) - first[0]
 
 
 cdef void inject(const Layer *layer, const Batch *batch, Tape *tape, const Boundary *boundary,

@@ -36,11 +36,11 @@ CLIPPED_FIRST = """    if flow.remedies.threshold < INFINITY:
     if flow.remedies.omega:
 """
 ENTERED_FIRST = """        if watched:
-            enter(s.layer, s.batch, s.tape, t, &mine)
-            inject(s.layer, s.batch, s.tape, s.boundary, t, &mine)
-            _backward_step(s.layer, s.batch, s.tape, &mine, t, 1)
+            enter(s.layer, s.batch, s.tape, t, mine)
+            inject(s.layer, s.batch, s.tape, s.boundary, t, mine)
+            _backward_step(s.layer, s.batch, s.tape, mine, t, 1)
             if t < 0:
-                collect(s.layer, s.batch, s.tape, s.boundary, t, &mine)
+                collect(s.layer, s.batch, s.tape, s.boundary, t, mine)
             continue
         inject("""
 
@@ -270,26 +270,20 @@ MUTATIONS: Mutations = {
         ("_unit_gradients", "not layer.cell.fed and ", ""),
         ("_unit_gradients", "if not layer.cell.fed", "if False"),
     ],
-    "engine/recurrence.pyx": [
+    "engine/backward_steps.pyx": [
         ("_watched_products", "depart(layer, batch, tape, t, part)", "pass"),
         ("_watched_products", "arrive(layer, batch, tape, t, part)", "pass"),
         ("_watched_products", "if layer.cell.fed else 0", "if False else 0"),
         ("_watched_products", "t, row, p.rows", "t, 0, p.rows"),
         ("_watched_products", "panel, p.panels", "0, p.panels"),
         ("_backward_step", " and tape.flow.remedies == NULL", ""),
-        ("_backward_part", "_watched_products(s.layer, s.batch, s.tape, &mine, t)", "pass"),
-        ("_backward_part", "enter(s.layer, s.batch, s.tape, t, &mine)", "pass"),
-        ("_backward_part", "        inject(", ENTERED_FIRST),
+        ("_chunk", "_watched_products(s.layer, s.batch, s.tape, mine, t)", "pass"),
+        ("_chunk", "enter(s.layer, s.batch, s.tape, t, mine)", "pass"),
+        ("_chunk", "        inject(", ENTERED_FIRST),
         ("backward_layer", "finish_flow(layer, batch, &tape.flow)", "pass"),
     ],
     "engine/backward.pyx": [
-        ("_enter", "begin_flow(layer, batch, &tape.flow)", "pass"),
-        (
-            "_enter",
-            "memset(at(dy, row * layer.ldh + n, layer), 0, (layer.ldh - n) * run.item)",
-            "pass",
-        ),
-        ("load_gradient", "run.width, stride)", "run.width, run.width)"),
+        ("_begin", "begin_flow(layer, batch, &tape.flow)", "pass"),
         (
             "carve_backward",
             "carve_flow(layer, batch, &run.tapes[index], arena)",

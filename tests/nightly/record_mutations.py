@@ -36,13 +36,13 @@ MUTATIONS: Mutations = {
         ("blocks_of", "layer.itemsize), wide,\n              reverse)",
          "layer.itemsize), wide,\n              False)"),
     ],
-    "engine/recurrence.pyx": [
+    "engine/backward_steps.pyx": [
         ("_backward_step", "note(layer, batch, tape, t, row, panel, &p)", "pass"),
         ("_backward_step", "and stage == last and t >= 0", "and stage == 0 and t >= 0"),
     ],
     "engine/backward.pyx": [
         ("backward", "buffers.inputs[number],", "buffers.inputs[0],"),
-        ("backward", "if buffers.inputs[number].data != NULL:", "if number == 0:"),
+        ("backward", "if buffers.inputs[number].data != NULL and", "if number == 0 and"),
     ],
     "engine/sequence.pyx": [
         ("_states", 'tape.c if letter == "c"', 'tape.h if letter == "c"'),

@@ -31,12 +31,14 @@ MUTATIONS: Mutations = {
             "mine.first + layer.panels // into.panels",
         ),
     ],
-    "engine/recurrence.pyx": [
-        ("_for_spans", "min(part.high, s.batch.live[t]) - part.low", "1"),
-        ("_for_spans", "t, part.low, rows)", "t, 0, rows)"),
-        ("_for_spans", "        panel += wide", "        panel += wide + 1"),
-        ("_backward_part", "panels * mine.first // s.layer.panels", "mine.first"),
-        ("_backward_part", "panels * mine.last // s.layer.panels", "mine.last"),
+    "engine/steps.pxd": [
+        ("for_spans", "min(part.high, s.batch.live[t]) - part.low", "1"),
+        ("for_spans", "t, part.low, rows)", "t, 0, rows)"),
+        ("for_spans", "        panel += wide", "        panel += wide + 1"),
+    ],
+    "engine/backward_steps.pyx": [
+        ("_chunk", "panels * mine.first // s.layer.panels", "mine.first"),
+        ("_chunk", "panels * mine.last // s.layer.panels", "mine.last"),
         ("_input_gradient", "- batch.origin + row)", "- batch.origin)"),
         (
             "_input_gradient",
@@ -44,7 +46,15 @@ MUTATIONS: Mutations = {
             "z_at(layer, batch, tape, t, 0)",
         ),
     ],
+    "engine/batch.pyx": [
+        ("load_step", "patch.last == n", "False"),
+        ("load_step", "first, itemsize), size)", "first, itemsize), itemsize)"),
+        ("store_step", "range(patch.low, patch.high)", "range(patch.high)"),
+    ],
     "engine/states.pyx": [
+        ("get_states", "range(part.low, part.high)", "range(part.high - part.low)"),
+        ("get_states", "layer.hidden + first, layer)", "layer.hidden, layer)"),
+        ("shift_states", "t) + row) * layer.ldh + first", "t) + row) * layer.ldh"),
         ("_units", "part.first * layer.lanes", "0"),
         ("_units", "min(part.last * layer.lanes, layer.hidden)", "layer.hidden"),
         ("inject", "row), first, layer)", "row), 0, layer)"),
