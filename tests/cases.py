@@ -119,6 +119,7 @@ CASES = {
     "lengths": _case(B=4, H=3, lengths=(3, 0, 5, 1)),
     "lengths, both directions": _case(B=4, lengths=(1, 0, 5, 3), bidirectional=True),
     "lengths, two layers": _case(B=4, H=3, lengths=(3, 0, 5, 2), **STACK, residual=True),
+    "lengths, residual": _case(B=4, I=3, lengths=(3, 0, 5, 2), num_layers=2, residual=True),
     "lengths below T": _case(B=4, lengths=(2, 3, 0, 1), num_layers=2),
     "lengths all 0": _case(lengths=(0, 0, 0)),
     "taps (2,)": _case(taps=(2,), H=3, basis=True),

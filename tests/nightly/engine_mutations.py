@@ -137,7 +137,6 @@ MUTATIONS: Mutations = {
         ("_chunk", "if s.input_gradient:", "if False:"),
         ("_chunk", "(s.layer.inputs + s.layer.lanes - 1) //", "s.layer.inputs //"),
         ("_backward_part", "while s.first > job.first:", "while s.first > job.first + 1:"),
-        ("_backward_part", "        s.last = s.first\n", ""),
         ("backward_layer", "while s.first > -batch.past:", "while s.first > 0:"),
         ("_input_gradient", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),
         ("_input_gradient", "layer.ldx if layer.cell.mixes_input else 0", "0"),
