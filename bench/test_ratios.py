@@ -51,7 +51,7 @@ def training(layer, x, lengths=None):
 
 
 def on(threads, job):
-    """A job on so many threads, a few times in a row, as threads sleep while one works alone."""
+    """A job on so many threads, a few times in a row: they sleep while one works alone."""
     def run():
         with rc.num_threads(threads):
             for _ in range(4):
