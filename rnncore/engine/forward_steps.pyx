@@ -116,7 +116,8 @@ cdef void _forgetting_part(const Steps *job, const Part *mine, int companions,
         end = _end(job.batch, t, job.last, s.chunk)
         run.live, run.offset = job.batch.live + t, job.batch.offset + t
         run.origin, run.begun, run.steps = run.offset[0], job.batch.begun + t, end - t
-        tape.x = at(job.tape.x, run.origin * tape.ldx, s.layer)
+        if tape.from_x.data == NULL:
+            tape.x = at(job.tape.x, run.origin * tape.ldx, s.layer)
         s.first, s.last = job.first if t == 0 else 0, run.steps
         _chunk(&s, mine, companions)
         get_states(s.layer, &run, &tape, mine, s.finals, s.index)
@@ -167,7 +168,7 @@ cdef int forward_layer(const Layer *layer, const Batch *batch, Tape *tape, void 
 
 cdef int infer_layer(const Layer *layer, const Batch *batch, Tape *tape, void **finals,
                      Py_ssize_t index) except -1 nogil:
-    """The same with a tape that holds one chunk."""
+    """The same with a tape that holds one chunk, and of x no more where it is copied."""
     cdef Steps s
     s.layer, s.batch, s.tape, s.finals, s.index = layer, batch, tape, finals, index
     return _run(&s)

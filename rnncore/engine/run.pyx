@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from rnncore.engine.arena cimport Arena, padded, take
-from rnncore.engine.batch cimport Sequences, mirror, packed_view, store, view_of
+from rnncore.engine.batch cimport Sequences, load, mirror, packed_view, store, view_of
 from rnncore.engine.forward_steps cimport carve_forward, forward_layer, infer_layer
 from rnncore.engine.plan cimport Plan
 from rnncore.engine.product cimport at
@@ -159,27 +159,35 @@ cdef class Run:
         """Run all layers on an array of the user's, keeping no history; the first call only
         asks for the size. Where they lie as packed rows, x and y are used in place."""
         cdef Py_ssize_t layer, most = 0, begin, last = self.plan.n_layers - 1
-        cdef View nowhere = packed_view(NULL, 0)
+        cdef Py_ssize_t rows = self.sequences.rows
+        cdef const Batch *batch = &self.sequences.batch
+        cdef View nowhere = packed_view(NULL, 0), source = nowhere
         cdef bint in_place = self.sequences.as_packed(x) and \
             not self.plan.layers[0].cell.mixes_input
+        cdef bint read_again = self.plan.directions > 1 or self.adds_input(0)
         self.inputs[0], self.strides[0] = x.data, x.inner
         if not in_place:
             self.strides[0] = self.plan.layers[0].ldx
-            self.inputs[0] = take(arena, self.sequences.rows * self.strides[0] * self.item)
+            if not read_again:
+                source, rows = x[0], min(rows, chunk_rows(&self.plan.layers[0], batch))
+            self.inputs[0] = take(arena, rows * self.strides[0] * self.item)
+            if read_again and arena.base != NULL:
+                load(batch, self.item, x[0], self.inputs[0], self.strides[0],
+                     self.plan.layers[0].inputs)
         for layer in range(self.plan.n_layers):
             if layer == last and self.sequences.as_packed(y):
                 self.inputs[last + 1], self.strides[last + 1] = y.data, y.inner
             elif layer < last or self.composed(last):
                 self.carve_output(layer, arena)
             begin = arena.used
-            self.infer_directions(layer, x if layer == 0 and not in_place else &nowhere,
-                                  y, states, finals, arena)
+            self.infer_directions(layer, &source, y, states, finals, arena)
+            source = nowhere
             most = max(most, arena.used)
             arena.used = begin
         arena.used = most
         if arena.base != NULL and self.composed(last) and self.inputs[last + 1] != y.data:
-            store(&self.sequences.batch, self.item, self.inputs[last + 1],
-                  self.strides[last + 1], y[0], self.width, False)
+            store(batch, self.item, self.inputs[last + 1], self.strides[last + 1], y[0],
+                  self.width, False)
         return 0
 
     cdef int infer_directions(self, Py_ssize_t layer, const View *x, const View *y,
@@ -208,7 +216,7 @@ cdef class Run:
             if arena.base == NULL:
                 continue
             if direction == 1:
-                tape.x, tape.ldx, tape.from_x.data = reversed_x, plan.ldx, NULL
+                tape.x, tape.ldx = reversed_x, plan.ldx
                 tape.to_y = packed_view(outputs, plan.ldh)
                 mirror(batch, self.item, self.inputs[layer], self.strides[layer], reversed_x,
                        plan.ldx, plan.inputs, plan.ldx)

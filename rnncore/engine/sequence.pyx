@@ -23,7 +23,8 @@ from rnncore.engine.spec import Record
 
 cdef enum:
     LINE = 64                 # bytes of a cache line, at which the memory of a pass begins
-    WINDOW = 1 << 10          # rows of all steps between two layers
+    WINDOW = 1 << 10          # rows of some steps between two layers
+    ALONE = 1 << 14           # where nothing is between: what is counted of steps grows
 
 
 cdef object _dtype(Plan plan):
@@ -230,10 +231,11 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
 
 def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
     """Run a batch keeping nothing but the output and the final states: some steps at a time,
-    so that the memory between layers does not grow with the number of steps; unless there is
-    a reverse direction, which begins at the end."""
+    so that memory does not grow with the number of steps; unless there is a reverse
+    direction, which begins at the end."""
     cdef Py_ssize_t first, steps = x.shape[0], size = x.shape[1]
-    cdef Py_ssize_t most = WINDOW // max(size, 1) + 1
+    cdef bint alone = plan.n_layers == 1 and not plan.residual
+    cdef Py_ssize_t most = (ALONE if alone else WINDOW) // max(size, 1) + 1
     if plan.directions > 1 or steps <= most:
         return _infer(plan, x, state, lengths, workspaces, threads, out)
     if out is None:

@@ -36,8 +36,8 @@ class Boundary(NamedTuple):
         single = x.ndim == 2
         x = x[:, None] if single else x.swapaxes(0, 1) if self.batch_first else x
         # The engine takes steps and rows at any distance, but whole elements apart.
-        if x.strides[2] != x.itemsize or any(s % x.itemsize for s in x.strides) \
-                or not x.flags.aligned:
+        steps, rows, element = x.strides
+        if element != x.itemsize or steps % element or rows % element or not x.flags.aligned:
             x = np.ascontiguousarray(x)
         return x, single
 
