@@ -1,11 +1,11 @@
 """The loop over time, backward, for every cell: as the one forward, from the last step."""
 
-from rnncore.engine.batch cimport slot
+from rnncore.engine.batch cimport Patch, slot
 from rnncore.engine.cut cimport Cut, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product
 from rnncore.engine.record cimport note
-from rnncore.engine.share cimport Division, Part, divide, share
+from rnncore.engine.share cimport Division, Part, divide, patch_of, share
 from rnncore.engine.states cimport Boundary, collect, inject, ring, z_at
 from rnncore.engine.steps cimport (
     CHUNKS, Steps, bring, check_signals, chunk_rows, deliver, for_spans, parts_of,
@@ -84,7 +84,8 @@ cdef void _chunk(const Steps *s, const Part *mine, int companions) noexcept nogi
     """The steps, then the gradient of their input while their dZ is in cache; dy and dx are
     copied while they are."""
     cdef bint watched = s.tape.flow.remedies != NULL
-    cdef Py_ssize_t panels = (s.layer.inputs + s.layer.lanes - 1) // s.layer.lanes, t
+    cdef Patch of_x = patch_of(s.layer, mine, s.layer.inputs)
+    cdef Py_ssize_t lanes = s.layer.lanes, t
     bring(s, mine, &s.tape.from_dy, at(s.tape.dy, slot(s.batch, 0) * s.layer.ldh, s.layer),
           s.layer.ldh, s.layer.hidden)
     for t in range(s.last - 1, s.first - 1, -1):
@@ -99,8 +100,8 @@ cdef void _chunk(const Steps *s, const Part *mine, int companions) noexcept nogi
             collect(s.layer, s.batch, s.tape, s.boundary, t, mine)
     if s.input_gradient:
         s.layer.kernels.wait(companions)
-        for_spans(s, mine, _input_gradient, 1, panels * mine.first // s.layer.panels,
-                  panels * mine.last // s.layer.panels)
+        for_spans(s, mine, _input_gradient, 1, of_x.first // lanes,
+                  (of_x.last + lanes - 1) // lanes)
         deliver(s, mine, s.tape.dx, s.layer.ldx, &s.tape.to_dx, s.layer.inputs)
 
 

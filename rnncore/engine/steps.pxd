@@ -5,7 +5,7 @@ through its rows or panels of them a chunk at a time.
 from cpython.exc cimport PyErr_CheckSignals
 
 from rnncore.engine.batch cimport Patch, load_step, store_step
-from rnncore.engine.share cimport Division, Part, divide, patch_of, share, worth_sharing
+from rnncore.engine.share cimport Division, Part, divide, patch_of, worth_sharing
 from rnncore.engine.states cimport Boundary
 from rnncore.engine.types cimport Batch, Layer, Tape, View
 

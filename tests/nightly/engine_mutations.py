@@ -135,7 +135,7 @@ MUTATIONS: Mutations = {
         ("_chunk", "inject(s.layer, s.batch, s.tape, s.boundary, t, mine)", "pass"),
         ("_chunk", "collect(s.layer, s.batch, s.tape, s.boundary, t, mine)", "pass"),
         ("_chunk", "if s.input_gradient:", "if False:"),
-        ("_chunk", "(s.layer.inputs + s.layer.lanes - 1) //", "s.layer.inputs //"),
+        ("_chunk", "(of_x.last + lanes - 1) // lanes", "of_x.last // lanes"),
         ("_backward_part", "while s.first > job.first:", "while s.first > job.first + 1:"),
         ("backward_layer", "while s.first > -batch.past:", "while s.first > 0:"),
         ("_input_gradient", "dx if layer.cell.mixes_input else layer.zeros", "layer.zeros"),

@@ -37,8 +37,8 @@ MUTATIONS: Mutations = {
         ("for_spans", "        panel += wide", "        panel += wide + 1"),
     ],
     "engine/backward_steps.pyx": [
-        ("_chunk", "panels * mine.first // s.layer.panels", "mine.first"),
-        ("_chunk", "panels * mine.last // s.layer.panels", "mine.last"),
+        ("_chunk", "of_x.first // lanes", "mine.first"),
+        ("_chunk", "(of_x.last + lanes - 1) // lanes", "mine.last"),
         ("_input_gradient", "- batch.origin + row)", "- batch.origin)"),
         (
             "_input_gradient",
