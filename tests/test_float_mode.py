@@ -5,8 +5,9 @@ leaves everything as it was.
 from __future__ import annotations
 
 import signal
-from unittest import mock
+from pathlib import Path
 
+import c_builds
 import numpy as np
 import pytest
 from cases import CELLS
@@ -24,6 +25,8 @@ import rnncore as rc
 from rnncore.engine.flat import global_norm, scale
 from rnncore.engine.memory import Workspaces
 from rnncore.engine.spec import use
+
+PROBES = Path(__file__).parent / "probes"
 
 
 def denormals_work():
@@ -77,34 +80,42 @@ def test_the_mode_is_restored(isa, threads):
         assert denormals_work()
 
 
-@pytest.mark.parametrize("calls_before", range(12))
-def test_without_memory_nothing_changes(calls_before):
-    """Whichever of the engine's allocations fails."""
-    problem = make_problem(CELLS["lstm"], {"num_layers": 2}, np.float32, 19, 7, [4, 2], 4)
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """An extension whose `after(n)` lets NumPy have n arrays more."""
+    return c_builds.load(c_builds.shared(
+        PROBES / "failing.c", tmp_path_factory.mktemp("failing"), "-Wall", "-Werror",
+        "-isystem", np.get_include(), "-DNPY_NO_DEPRECATED_API=NPY_1_22_API_VERSION"))
+
+
+@pytest.mark.parametrize("method", ["forward", "infer", "backward"])
+@every_dtype
+def test_without_memory_nothing_changes(method, dtype, failing):
+    """Whichever of the arrays of a call is not to be had; at last all are."""
+    problem = make_problem(CELLS["lstm"], {"num_layers": 2}, dtype, 19, 7, [4, 2], 4)
     expected, layer = outcome(problem), problem.layer
-    layer.forward(problem.x, whole(problem.state), problem.lengths)
-    saved, grads, empty, left = layer.state_dict(), layer.grads.copy(), np.empty, calls_before
-
-    def failing(*args, **kwargs):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise MemoryError("none left")
-        return empty(*args, **kwargs)
-
-    with (
-        mock.patch.object(np, "empty", failing),
-        mock.patch.object(Workspaces, "take", lambda pool, size: np.empty(size, np.uint8)),
-        pytest.raises(MemoryError, match="none left"),
-    ):
-        layer.backward(problem.dy, whole(problem.dstate))
-        layer.infer(problem.x, whole(problem.state), problem.lengths)
-        layer.forward(problem.x, whole(problem.state), problem.lengths)
-    assert denormals_work()
-    if calls_before < 4:  # the backward pass did not come to its end
+    saved, grads, failures = layer.state_dict(), layer.grads.copy(), 0
+    given = (problem.x, whole(problem.state), problem.lengths)
+    while True:
+        layer._workspaces = Workspaces()  # none is left from the call before
+        if method == "backward":
+            layer.forward(*given)
+            given = (problem.dy, whole(problem.dstate))
+        before = failing.after(failures)
+        try:
+            getattr(layer, method)(*given)
+            break
+        except MemoryError:
+            failures += 1
+        finally:
+            failing.restore(before)
+        assert denormals_work()
         same_bits(layer.grads, grads)
-    for name, value in layer.state_dict().items():
-        same_bits(value, saved[name], name)
+        for name, value in layer.state_dict().items():
+            same_bits(value, saved[name], name)
+        given = (problem.x, whole(problem.state), problem.lengths)
+    assert failures >= 4  # y or dx, both states, and workspace
+    layer.grads[:] = 0
     for name, array in outcome(problem).items():
         same_bits(array, expected[name], name)
 

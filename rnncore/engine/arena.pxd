@@ -1,5 +1,7 @@
 """Memory carved from one block: run the same carving twice, first to learn the size."""
 
+cimport numpy as cnp
+
 cdef struct Arena:
     char *base          # NULL while only the size is asked for
     Py_ssize_t used
@@ -22,6 +24,6 @@ cdef inline Py_ssize_t padded(Py_ssize_t n, Py_ssize_t lanes,
 
 cdef inline char *aligned(object memory) except NULL:
     """The first cache line of a writable byte array that is 64 bytes longer than needed."""
-    cdef unsigned char[::1] view = memory
-    cdef size_t address = <size_t> &view[0]
+    cdef cnp.ndarray given = memory
+    cdef size_t address = <size_t> cnp.PyArray_DATA(given)
     return <char *> ((address + 63) // 64 * 64)

@@ -1,3 +1,4 @@
+cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from rnncore.engine.types cimport Batch, View
@@ -7,6 +8,7 @@ from rnncore.engine.types cimport Batch, View
 cdef struct Patch:
     Py_ssize_t low, high, first, last
 
+cdef object new_array(int axes, cnp.npy_intp *shape, Py_ssize_t itemsize)
 cdef View view_of(array, Py_ssize_t itemsize) except *
 cdef const void *address_of(array, Py_ssize_t itemsize) except? NULL
 

@@ -19,6 +19,11 @@ from rnncore.engine.threads import processors
 cnp.import_array()
 
 
+cdef object new_array(int axes, cnp.npy_intp *shape, Py_ssize_t itemsize):
+    """An array of floats, of any content."""
+    return cnp.PyArray_EMPTY(axes, shape, cnp.NPY_FLOAT if itemsize == 4 else cnp.NPY_DOUBLE, 0)
+
+
 cdef View view_of(array, Py_ssize_t itemsize) except *:
     """Look at a (outer, inner, features) array of the plan's dtype."""
     cdef cnp.ndarray given = array

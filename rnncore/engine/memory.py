@@ -36,17 +36,16 @@ class Workspaces:
         enough, those that are not are let go.
         """
         seen: list[Bytes] = []
-        while self._free:
-            try:
+        try:
+            while True:
                 seen.append(self._free.pop())
-            except IndexError:  # another thread was faster
-                break
-            if len(seen[-1]) >= size:
-                memory = seen.pop()
-                self._free.extend(seen)
-                return memory
-        seen.clear()  # before there is another
-        return np.empty(size, np.uint8)
+                if len(seen[-1]) >= size:
+                    memory = seen.pop()
+                    self._free += seen
+                    return memory
+        except IndexError:  # there is none, or another thread was faster
+            seen.clear()  # before there is another
+            return np.empty(size, np.uint8)
 
     def give(self, *memory: Bytes) -> None:
         """Take back arrays that nobody uses any more; the largest are kept."""

@@ -198,12 +198,14 @@ cdef class Program:
             self.work += size * _multiplications(&self.chain.stages[i])
 
     def get(self):
-        """The states: of each plan a tuple of arrays (layers, D, B, H), newest first."""
+        """The states: of each plan a tuple of arrays (layers, D, B, H), newest first; without
+        an axis for D where that is 1."""
         cdef Py_ssize_t i
         cdef int letter
         states, item = [], self.chain.itemsize
         for i, plan in enumerate(self.plans):
-            shape = plan.spec.layers, plan.spec.past, self.size, plan.spec.hidden
+            past = () if plan.spec.past == 1 else (plan.spec.past,)
+            shape = plan.spec.layers, *past, self.size, plan.spec.hidden
             dtype = numpy.float32 if item == 4 else numpy.float64
             states.append(tuple([numpy.empty(shape, dtype) for _ in (<Plan> plan).state]))
             for letter in range(len(states[i])):

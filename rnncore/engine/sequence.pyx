@@ -7,11 +7,13 @@ contiguous features, states (layers * directions, D, B, H) contiguous, all of th
 
 import numpy
 
+cimport numpy as cnp
+
 from rnncore.engine.arena cimport Arena, aligned, take
 from rnncore.engine.backward cimport (
     Buffers, backward as run_back, carve_backward, gradients,
 )
-from rnncore.engine.batch cimport Sequences, address_of, slot, view_of
+from rnncore.engine.batch cimport Sequences, address_of, new_array, slot, view_of
 from rnncore.engine.plan cimport Plan, fill_arrays
 from rnncore.engine.product cimport at
 from rnncore.engine.record cimport blocks_of, rows_of
@@ -32,8 +34,19 @@ cdef object _dtype(Plan plan):
 
 
 cdef tuple _new_states(Plan plan, Sequences sequences):
-    shape = (plan.n_layers * plan.directions, plan.past, sequences.batch.size, plan.spec.hidden)
-    return tuple([numpy.empty(shape, _dtype(plan)) for _ in plan.state])
+    """An array (layers * directions, D, B, H) per letter; without its axis where D is 1."""
+    cdef const Layer *layer = plan.layers
+    cdef cnp.npy_intp[4] shape
+    cdef int axes = 3 if plan.past == 1 else 4
+    shape[0], shape[1] = plan.n_layers * plan.directions, plan.past
+    shape[axes - 2], shape[axes - 1] = sequences.batch.size, layer.hidden
+    return tuple([new_array(axes, shape, layer.itemsize) for _ in plan.state])
+
+
+cdef object _new_rows(Sequences sequences, Py_ssize_t width, Py_ssize_t itemsize):
+    cdef cnp.npy_intp[3] shape
+    shape[0], shape[1], shape[2] = sequences.batch.steps, sequences.batch.size, width
+    return new_array(3, shape, itemsize)
 
 
 cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except -1:
@@ -62,7 +75,7 @@ def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1
     cdef const void *finals[2]
     cdef View source = view_of(x, item), target
     cdef unsigned mode
-    out = numpy.empty((steps, size, run.width), _dtype(plan))
+    out = _new_rows(sequences, run.width, item)
     final = _new_states(plan, sequences)
     _point(states, state, item)
     _point(finals, final, item)
@@ -258,7 +271,7 @@ cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, o
     cdef View source = view_of(x, item), target
     cdef unsigned mode
     if out is None:
-        out = numpy.empty((steps, size, run.width), _dtype(plan))
+        out = _new_rows(sequences, run.width, item)
     final = _new_states(plan, sequences)
     _point(states, state, item)
     _point(finals, final, item)

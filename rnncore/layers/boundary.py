@@ -92,9 +92,6 @@ class Boundary(NamedTuple):
 
     def public_state(self, states: tuple[Array, ...], single: bool) -> State:
         """The engine's states as the user knows them; None where there are none."""
-        def shaped(array: Array) -> Array:
-            array = array if self.past > 1 else array[:, 0]
-            return array[..., 0, :] if single else array
-
-        parts = tuple(map(shaped, states))
-        return parts if len(parts) > 1 else parts[0] if parts else None
+        if single:
+            states = tuple(array[..., 0, :] for array in states)
+        return states if len(states) > 1 else states[0] if states else None
