@@ -1,7 +1,7 @@
 """The loop over time, backward, for every cell: as the one forward, from the last step."""
 
 from rnncore.engine.batch cimport Patch, slot
-from rnncore.engine.cut cimport Cut, cut_step, piece
+from rnncore.engine.cut cimport Cut, advance, begin, cut_step, piece
 from rnncore.engine.flow cimport arrive, depart, enter, finish_flow
 from rnncore.engine.product cimport at, backward_product
 from rnncore.engine.record cimport note
@@ -36,35 +36,36 @@ cdef void _watched_products(const Layer *layer, const Batch *batch, Tape *tape,
     """What is carried back to step t, by whole rows for the remedies to look at: the products
     of all panels come before any of the rest."""
     cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
-    cdef Py_ssize_t i, panel = 0, row = 0
     cdef rnn_panel p
     depart(layer, batch, tape, t, part)
-    for i in range(cut.count if layer.cell.fed else 0):
-        p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
-        _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
+    begin(&cut, t)
+    while layer.cell.fed and cut.left > 0:
+        p = piece(layer, batch, tape, t, &cut)
+        _carry(layer, batch, tape, t, cut.row, p.rows, cut.panel, p.panels)
+        advance(&cut)
     arrive(layer, batch, tape, t, part)
 
 
 cdef void _backward_step(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
                          Py_ssize_t t, int companions) noexcept nogil:
     cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, 1)
-    cdef Py_ssize_t i, panel = 0, row = 0
     cdef int last = layer.cell.n_stages - 1, stage
     cdef rnn_panel p
     for stage in range(last, -1, -1):
-        for i in range(cut.count):
-            p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
+        begin(&cut, t)
+        while cut.left > 0:
+            p = piece(layer, batch, tape, t, &cut)
             if stage < last:
-                backward_product(layer, &layer.reset, p.rows, panel, p.panels,
-                                 z_at(layer, batch, tape, t, row),
-                                 layer.zeros, 0, at(tape.drh, row * layer.ldh, layer),
-                                 layer.ldh)
+                backward_product(layer, &layer.reset, p.rows, cut.panel, p.panels,
+                                 z_at(layer, batch, tape, t, cut.row), layer.zeros, 0,
+                                 at(tape.drh, cut.row * layer.ldh, layer), layer.ldh)
             elif layer.cell.fed and tape.flow.remedies == NULL:
-                _carry(layer, batch, tape, t, row, p.rows, panel, p.panels)
+                _carry(layer, batch, tape, t, cut.row, p.rows, cut.panel, p.panels)
             if tape.entering[0] != NULL and stage == last and t >= 0:
-                note(layer, batch, tape, t, row, panel, &p)
+                note(layer, batch, tape, t, cut.row, cut.panel, &p)
             if t >= 0 or layer.cell.enters:
                 layer.cell.stage[stage].backward(&p)
+            advance(&cut)
         layer.kernels.wait(companions)
         if t < 0:
             return

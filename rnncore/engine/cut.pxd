@@ -42,22 +42,26 @@ cdef inline rnn_panel rectangle(const Layer *layer, const Batch *batch, const Ta
     return p
 
 
-# How one thread's rows and panels of one step are cut into rectangles, panels outermost.
+# How one thread's rows and panels of a step are cut into rectangles of `high` rows and `wide`
+# panels, or what is left of them; panels outermost. A walk begins in one corner or the other.
 cdef struct Cut:
-    Py_ssize_t low, rows, first, last, high, wide, row_cuts, count
-
-
-cdef inline Py_ssize_t in_turn(Py_ssize_t i, Py_ssize_t count, Py_ssize_t step) noexcept nogil:
-    """Which of so many rectangles comes as number i: a step begins with the panels that the one
-    before ended with, whose weights are still in cache."""
-    return count - 1 - i if step & 1 else i
+    Py_ssize_t low, rows, first, last
+    Py_ssize_t high, wide, count
+    Py_ssize_t far_row, far_panel    # of the last corner
+    Py_ssize_t row, panel, left      # where a walk is, and how many rectangles are before it
+    Py_ssize_t down, right           # its steps
 
 
 cdef inline bint half_stays(const Layer *layer, Py_ssize_t inner) noexcept nogil:
-    """Whether half of a layer's forward weights, `inner` vectors of a block in all, stay in the
+    """Whether half of a layer's forward weights, `inner` vectors of a panel in all, stay in the
     first level cache from step to step, and not all of them."""
-    cdef Py_ssize_t fit = WEIGHTS // (inner * layer.lanes * layer.itemsize)
-    return fit < layer.panels <= 2 * fit
+    cdef Py_ssize_t size = layer.panels * inner * layer.lanes * layer.itemsize
+    return WEIGHTS < size <= 2 * WEIGHTS
+
+
+cdef inline Py_ssize_t recurrent_vectors(const Layer *layer) noexcept nogil:
+    """How many vectors of weights the fed states have in a panel."""
+    return layer.h[0].shape.count * layer.n_taps * layer.hidden
 
 
 cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
@@ -65,24 +69,44 @@ cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
     """One rectangle for BLAS. Natively a panel at a time; several for a single row, which
     wants many weights in flight, and where a panel is one vector."""
     cdef Cut cut
+    cdef Py_ssize_t down, across
     cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
     cut.first, cut.last = part.first, part.last
     cut.high, cut.wide = ROWS, 4 if cut.rows == 1 or vectors == 1 else 1
-    if cut.rows == 1 and vectors > 1 and half_stays(layer, vectors * layer.hidden):
+    if cut.rows == 1 and vectors > 1 and half_stays(layer, recurrent_vectors(layer)):
         cut.wide = 2
     if layer.blas != NULL:
         cut.high, cut.wide = max(cut.rows, 1), layer.panels
-    cut.row_cuts = (cut.rows + cut.high - 1) // cut.high
-    cut.count = cut.row_cuts * ((cut.last - cut.first + cut.wide - 1) // cut.wide)
+    down = (cut.rows + cut.high - 1) // cut.high
+    across = (cut.last - cut.first + cut.wide - 1) // cut.wide
+    cut.count = down * across
+    cut.far_row = cut.low + (down - 1) * cut.high
+    cut.far_panel = cut.first + (across - 1) * cut.wide
     return cut
 
 
+cdef inline void begin(Cut *cut, Py_ssize_t t) noexcept nogil:
+    """Walk through step t, which begins with the panels that the one before ended with: their
+    weights are still in cache."""
+    cut.left, cut.down, cut.right = cut.count, cut.high, cut.wide
+    cut.row, cut.panel = cut.low, cut.first
+    if t & 1:
+        cut.down, cut.right = -cut.high, -cut.wide
+        cut.row, cut.panel = cut.far_row, cut.far_panel
+
+
+cdef inline void advance(Cut *cut) noexcept nogil:
+    """Walk on."""
+    cut.left -= 1
+    cut.row += cut.down
+    if not cut.low <= cut.row <= cut.far_row:
+        cut.row = cut.low if cut.down > 0 else cut.far_row
+        cut.panel += cut.right
+
+
 cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *tape,
-                            Py_ssize_t t, const Cut *cut, Py_ssize_t i, Py_ssize_t *row,
-                            Py_ssize_t *panel) noexcept nogil:
-    """Rectangle number i of step t, and where it begins."""
-    cdef Py_ssize_t place = in_turn(i, cut.count, t)
-    cdef Py_ssize_t down = place % cut.row_cuts * cut.high
-    row[0], panel[0] = cut.low + down, cut.first + place // cut.row_cuts * cut.wide
-    return rectangle(layer, batch, tape, t, row[0], min(cut.high, cut.rows - down), panel[0],
-                     min(cut.wide, cut.last - panel[0]))
+                            Py_ssize_t t, const Cut *cut) noexcept nogil:
+    """The rectangle of step t at which a walk is."""
+    cdef Py_ssize_t rows = min(cut.high, cut.low + cut.rows - cut.row)
+    return rectangle(layer, batch, tape, t, cut.row, rows, cut.panel,
+                     min(cut.wide, cut.last - cut.panel))

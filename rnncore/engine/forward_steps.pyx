@@ -7,7 +7,7 @@ Threads go through all chunks of a job without waiting for those that work on ot
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport Cut, cut_step, piece
+from rnncore.engine.cut cimport Cut, advance, begin, cut_step, piece
 from rnncore.engine.product cimport at, forward_product
 from rnncore.engine.share cimport Division, Part, divide, share, whole
 from rnncore.engine.states cimport get_states, output_rows, shift_states, z_at
@@ -29,31 +29,32 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
     tape.rh = take(arena, rows * layer.ldh * item) if layer.cell.n_stages > 1 else NULL
 
 
-cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, const Part *part,
+cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, Cut *cut,
                         Py_ssize_t t, int companions) noexcept nogil:
     """One step of one thread, which waits for its companions after each stage."""
-    cdef Cut cut = cut_step(layer, part, batch.live[t] if t >= 0 else batch.size, layer.blocks)
-    cdef Py_ssize_t i, panel = 0, row = 0, tap, past
+    cdef Py_ssize_t tap, past
     cdef int stage
     cdef rnn_panel p
     cdef void *z
     cdef const void *fed = tape.c if layer.cell.fed == c'c' else tape.h
     for stage in range(layer.cell.n_stages):
-        for i in range(cut.count):
-            p = piece(layer, batch, tape, t, &cut, i, &row, &panel)
-            z = z_at(layer, batch, tape, t, row)
+        begin(cut, t)
+        while cut.left > 0:
+            p = piece(layer, batch, tape, t, cut)
+            z = z_at(layer, batch, tape, t, cut.row)
             if stage == 1:
-                forward_product(layer, &layer.reset, p.rows, panel, p.panels,
-                                at(tape.rh, (batch.offset[t] - batch.origin + row) * layer.ldh,
-                                   layer),
+                forward_product(layer, &layer.reset, p.rows, cut.panel, p.panels,
+                                at(tape.rh, (batch.offset[t] - batch.origin + cut.row)
+                                   * layer.ldh, layer),
                                 layer.ldh, z, layer.ldz, z)
             elif layer.cell.fed and t >= 0:
                 for tap in range(layer.n_taps):
-                    past = slot(batch, t - layer.taps[tap]) + row
-                    forward_product(layer, &layer.h[tap], p.rows, panel, p.panels,
+                    past = slot(batch, t - layer.taps[tap]) + cut.row
+                    forward_product(layer, &layer.h[tap], p.rows, cut.panel, p.panels,
                                     at(fed, past * layer.ldh, layer), layer.ldh, z, layer.ldz,
-                                    z)
+                                    z, cut.panel + cut.right if cut.left > 1 else -1)
             layer.cell.stage[stage].forward(&p)
+            advance(cut)
         layer.kernels.wait(companions)
 
 
@@ -69,13 +70,17 @@ cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, Py_
 
 cdef void _chunk(const Steps *s, const Part *mine, int companions) noexcept nogil:
     """The input product, then the steps; x and y are copied while they are in cache."""
+    cdef Cut cut
     cdef Py_ssize_t t
     bring(s, mine, &s.tape.from_x, <void *> s.tape.x, s.tape.ldx, s.layer.inputs)
     if s.tape.from_x.data != NULL:
         s.layer.kernels.wait(companions)
     for_spans(s, mine, _input_product, s.layer.blocks, mine.first, mine.last)
     for t in range(s.first, s.last):
-        _forward_step(s.layer, s.batch, s.tape, mine, t,
+        if t <= 0 or t == s.first or s.batch.live[t] != s.batch.live[t - 1]:
+            cut = cut_step(s.layer, mine, s.batch.live[t] if t >= 0 else s.batch.size,
+                           s.layer.blocks)
+        _forward_step(s.layer, s.batch, s.tape, &cut, t,
                       companions if s.layer.cell.fed else 1)
     deliver(s, mine, output_rows(s.layer, s.batch, s.tape), s.layer.ldh, &s.tape.to_y,
             s.layer.hidden)

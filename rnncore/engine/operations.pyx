@@ -7,7 +7,7 @@ costs no more than the call. The arithmetic is that of `forward_layer`, in the s
 from libc.string cimport memcpy
 
 from rnncore.engine.arena cimport take
-from rnncore.engine.cut cimport ROWS, half_stays, in_turn
+from rnncore.engine.cut cimport ROWS, half_stays, recurrent_vectors
 from rnncore.engine.product cimport at, forward_operands, gemm
 from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 
@@ -164,10 +164,14 @@ cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogi
     of panels, which have just enough sums under way."""
     cdef Py_ssize_t vector = layer.lanes * layer.itemsize
     cdef Py_ssize_t wide = max(BYTES // (rows * layer.blocks * vector), 1)
-    if half_stays(layer, layer.x.shape.count * layer.inputs
-                  + layer.h[0].shape.count * layer.n_taps * layer.hidden):
+    if half_stays(layer, layer.x.shape.count * layer.inputs + recurrent_vectors(layer)):
         wide = min(wide, 2)
     return layer.panels if layer.blas != NULL else min(wide, layer.panels)
+
+
+cdef inline Py_ssize_t _in_turn(Py_ssize_t i, Py_ssize_t count, Py_ssize_t slot) noexcept nogil:
+    """Which of so many columns comes as number i: every other step goes back."""
+    return count - 1 - i if slot & 1 else i
 
 
 cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
@@ -180,9 +184,9 @@ cdef void add_step(const Step *step, Listing *listing) noexcept nogil:
     cdef int stage
     for stage in range(layer.cell.n_stages):
         for i in range(count):
-            span.panel = in_turn(i, count, step.slot) * wide
+            span.panel = _in_turn(i, count, step.slot) * wide
             span.panels, span.row = min(wide, layer.panels - span.panel), 0
-            span.next = in_turn(i + 1, count, step.slot) * wide if i + 1 < count else -1
+            span.next = _in_turn(i + 1, count, step.slot) * wide if i + 1 < count else -1
             while span.row < step.size:
                 span.rows = min(high, step.size - span.row)
                 _add_rectangle(step, stage, &span, listing)

@@ -27,7 +27,7 @@ cdef inline void *z_at(const Layer *layer, const Batch *batch, const Tape *tape,
 cdef inline Py_ssize_t ring(const Layer *layer, const Batch *batch,
                             Py_ssize_t t) noexcept nogil:
     """The first row of step t in the rings of carried gradients."""
-    cdef Py_ssize_t place = t % layer.lag
+    cdef Py_ssize_t place = 0 if layer.lag == 1 else t % layer.lag
     return (place + layer.lag if place < 0 else place) * batch.size
 
 

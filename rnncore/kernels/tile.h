@@ -174,14 +174,18 @@ STRIP(1, 4, ROWS_4, CASES_3)
 #endif
 ROW(1, 1)
 ROW(2, 1)
+ROW(3, 1)
 ROW(4, 1)
 ROW(8, 1)
 ROW(1, 2)
 ROW(2, 2)
+ROW(3, 2)
 ROW(1, 3)
 ROW(2, 3)
+ROW(3, 3)
 ROW(1, 4)
 ROW(2, 4)
+ROW(3, 4)
 #if RNN_REGISTERS == 32
 ROW(4, 2)
 ROW(4, 3)
@@ -200,21 +204,22 @@ ROW(4, 4)
  * and has nothing to wait for but its own sums. */
 static void FN(one_row)(const rnn_product *s)
 {
-    static void (*const of[][4])(const rnn_product *, ptrdiff_t) = {   /* 1, 2, 4 and 8 panels */
+    static void (*const of[8][4])(const rnn_product *, ptrdiff_t) = {   /* so many panels */
         {FN(row_1_1), FN(row_1_2), FN(row_1_3), FN(row_1_4)},
         {FN(row_2_1), FN(row_2_2), FN(row_2_3), FN(row_2_4)},
+        {FN(row_3_1), FN(row_3_2), FN(row_3_3), FN(row_3_4)},
 #if RNN_REGISTERS == 32
         {FN(row_4_1), FN(row_4_2), FN(row_4_3), FN(row_4_4)},
 #else
         {FN(row_4_1)},
 #endif
-        {FN(row_8_1)},
+        [7] = {FN(row_8_1)},
     };
-    for (ptrdiff_t panel = 0, power; panel < s->panels; panel += (ptrdiff_t)1 << power) {
-        power = 3;
-        while (panel + ((ptrdiff_t)1 << power) > s->panels || !of[power][s->blocks - 1])
-            power--;
-        of[power][s->blocks - 1](s, panel);
+    for (ptrdiff_t panel = 0, n; panel < s->panels; panel += n) {
+        n = s->panels - panel < 8 ? s->panels - panel : 8;
+        while (!of[n - 1][s->blocks - 1])
+            n--;
+        of[n - 1][s->blocks - 1](s, panel);
     }
 }
 

@@ -273,9 +273,9 @@ MUTATIONS: Mutations = {
     "engine/backward_steps.pyx": [
         ("_watched_products", "depart(layer, batch, tape, t, part)", "pass"),
         ("_watched_products", "arrive(layer, batch, tape, t, part)", "pass"),
-        ("_watched_products", "if layer.cell.fed else 0", "if False else 0"),
-        ("_watched_products", "t, row, p.rows", "t, 0, p.rows"),
-        ("_watched_products", "panel, p.panels", "0, p.panels"),
+        ("_watched_products", "while layer.cell.fed and", "while False and"),
+        ("_watched_products", "t, cut.row, p.rows", "t, 0, p.rows"),
+        ("_watched_products", "cut.panel, p.panels", "0, p.panels"),
         ("_backward_step", " and tape.flow.remedies == NULL", ""),
         ("_chunk", "_watched_products(s.layer, s.batch, s.tape, mine, t)", "pass"),
         ("_chunk", "enter(s.layer, s.batch, s.tape, t, mine)", "pass"),
