@@ -52,29 +52,43 @@ cdef struct Cut:
     Py_ssize_t down, right           # its steps
 
 
-cdef inline bint half_stays(const Layer *layer, Py_ssize_t inner) noexcept nogil:
-    """Whether half of a layer's forward weights, `inner` vectors of a panel in all, stay in the
-    first level cache from step to step, and not all of them."""
-    cdef Py_ssize_t size = layer.panels * inner * layer.lanes * layer.itemsize
-    return WEIGHTS < size <= 2 * WEIGHTS
-
-
 cdef inline Py_ssize_t recurrent_vectors(const Layer *layer) noexcept nogil:
     """How many vectors of weights the fed states have in a panel."""
     return layer.h[0].shape.count * layer.n_taps * layer.hidden
 
 
+cdef inline Py_ssize_t size_of(const Layer *layer, Py_ssize_t vectors) noexcept nogil:
+    """The bytes of all panels of so many vectors."""
+    return layer.panels * vectors * layer.lanes * layer.itemsize
+
+
+cdef inline bint some_stay(Py_ssize_t size) noexcept nogil:
+    """Whether a good part of so many bytes of weights stays in the first level cache from step
+    to step, and not all."""
+    return WEIGHTS < size <= 3 * WEIGHTS
+
+
+cdef inline Py_ssize_t _wide(const Layer *layer, Py_ssize_t rows,
+                             Py_ssize_t blocks) noexcept nogil:
+    """How many panels a rectangle has: one; four where a panel is one vector. A single row
+    wants many weights in flight, and many sums, each of which waits for itself."""
+    cdef Py_ssize_t size
+    if rows > 1:
+        return 4 if blocks == 1 else 1
+    size = size_of(layer, recurrent_vectors(layer))
+    if blocks == 1:
+        return 8 if size <= 2 * WEIGHTS else 4
+    return 2 if some_stay(size) else 4
+
+
 cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
-                         Py_ssize_t vectors) noexcept nogil:
-    """One rectangle for BLAS. Natively a panel at a time; several for a single row, which
-    wants many weights in flight, and where a panel is one vector."""
+                         Py_ssize_t blocks) noexcept nogil:
+    """One rectangle for BLAS; natively several, of panels of so many blocks."""
     cdef Cut cut
     cdef Py_ssize_t down, across
     cut.low, cut.rows = part.low, max(min(part.high, live) - part.low, 0)
     cut.first, cut.last = part.first, part.last
-    cut.high, cut.wide = ROWS, 4 if cut.rows == 1 or vectors == 1 else 1
-    if cut.rows == 1 and vectors > 1 and half_stays(layer, recurrent_vectors(layer)):
-        cut.wide = 2
+    cut.high, cut.wide = ROWS, _wide(layer, cut.rows, blocks)
     if layer.blas != NULL:
         cut.high, cut.wide = max(cut.rows, 1), layer.panels
     down = (cut.rows + cut.high - 1) // cut.high
@@ -95,13 +109,35 @@ cdef inline void begin(Cut *cut, Py_ssize_t t) noexcept nogil:
         cut.row, cut.panel = cut.far_row, cut.far_panel
 
 
-cdef inline void advance(Cut *cut) noexcept nogil:
-    """Walk on."""
+cdef inline void turn(Cut *cut) noexcept nogil:
+    """Walk back."""
+    cut.left, cut.down, cut.right = cut.count, -cut.down, -cut.right
+
+
+cdef inline bint advance(Cut *cut) noexcept nogil:
+    """Walk on; whether there is anything left."""
     cut.left -= 1
+    if cut.left <= 0:
+        return False
     cut.row += cut.down
     if not cut.low <= cut.row <= cut.far_row:
         cut.row = cut.low if cut.down > 0 else cut.far_row
         cut.panel += cut.right
+    return True
+
+
+cdef inline void move(const Layer *layer, rnn_panel *p, Py_ssize_t rows, Py_ssize_t past,
+                      Py_ssize_t panels) noexcept nogil:
+    """Point so many rows further down, `past` in the states of an earlier step, and panels to
+    the right; in what the way forward uses."""
+    cdef Py_ssize_t unit = panels * layer.lanes
+    cdef Py_ssize_t now = rows * layer.ldh + unit, before = past * layer.ldh + unit
+    p.z = at(p.z, rows * layer.ldz + unit * layer.blocks, layer)
+    p.x = at(p.x, rows * layer.ldx + unit, layer)
+    p.unit = at(p.unit, unit, layer)
+    p.h_prev, p.c_prev = at(p.h_prev, before, layer), at(p.c_prev, before, layer)
+    p.h, p.c, p.y = at(p.h, now, layer), at(p.c, now, layer), at(p.y, now, layer)
+    p.rh = at(p.rh, now, layer)
 
 
 cdef inline rnn_panel piece(const Layer *layer, const Batch *batch, const Tape *tape,

@@ -7,14 +7,14 @@ Threads go through all chunks of a job without waiting for those that work on ot
 
 from rnncore.engine.arena cimport Arena, take
 from rnncore.engine.batch cimport slot
-from rnncore.engine.cut cimport Cut, advance, begin, cut_step, piece
-from rnncore.engine.product cimport at, forward_product
+from rnncore.engine.cut cimport Cut, advance, begin, cut_step, move, piece, turn
+from rnncore.engine.product cimport at, forward_operands, forward_product
 from rnncore.engine.share cimport Division, Part, divide, share, whole
 from rnncore.engine.states cimport get_states, output_rows, shift_states, z_at
 from rnncore.engine.steps cimport (
     CHUNKS, Steps, bring, check_signals, chunk_rows, deliver, for_spans, parts_of,
 )
-from rnncore.engine.types cimport Batch, Layer, Tape, rnn_panel
+from rnncore.engine.types cimport Batch, Layer, MAX_TAPS, Matrix, Tape, rnn_panel, rnn_product
 
 
 cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows, Tape *tape,
@@ -29,32 +29,89 @@ cdef void carve_forward(const Layer *layer, const Batch *batch, Py_ssize_t rows,
     tape.rh = take(arena, rows * layer.ldh * item) if layer.cell.n_stages > 1 else NULL
 
 
-cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, Cut *cut,
+# One thread on its way through the rectangles of some steps. It goes from each to the next by
+# additions: with few rows a rectangle takes no longer than finding out where it is.
+cdef struct Walk:
+    Cut cut
+    rnn_panel panel
+    rnn_product products[MAX_TAPS + 1]   # of the taps, and of a second stage
+
+
+cdef inline rnn_product _anywhere(const Layer *layer, const Matrix *w) noexcept nogil:
+    """What all rectangles have in common."""
+    return forward_operands(layer, w, 0, 0, 0, NULL, layer.ldh, NULL, layer.ldz, NULL)
+
+
+cdef void _set_out(Walk *walk, const Steps *s, const Part *mine, Py_ssize_t t) noexcept nogil:
+    """Begin with step t, whose live rows are those of the steps after it until told again."""
+    cdef const Layer *layer = s.layer
+    cdef Py_ssize_t tap
+    walk.cut = cut_step(layer, mine, s.batch.live[t] if t >= 0 else s.batch.size, layer.blocks)
+    begin(&walk.cut, t)
+    walk.panel = piece(layer, s.batch, s.tape, t, &walk.cut)
+    for tap in range(layer.n_taps):
+        walk.products[tap] = _anywhere(layer, &layer.h[tap])
+    walk.products[layer.n_taps] = _anywhere(layer, &layer.reset)
+
+
+cdef void _to_next_step(Walk *walk, const Layer *layer, const Batch *batch,
+                        Py_ssize_t t) noexcept nogil:
+    """Go on from step t to the one after it, at the place where the last ended: the weights of
+    its panels are still in cache."""
+    cdef Py_ssize_t before = t - layer.lag
+    move(layer, &walk.panel, batch.live[t],
+         batch.live[before] if before >= 0 else batch.size, 0)
+
+
+cdef inline void _to_next(Walk *walk, const Layer *layer) noexcept nogil:
+    """Go on to the next rectangle of a stage; at the last turn back."""
+    cdef Cut *cut = &walk.cut
+    cdef Py_ssize_t row = cut.row, panel = cut.panel
+    if advance(cut):
+        move(layer, &walk.panel, cut.row - row, cut.row - row, cut.panel - panel)
+
+
+cdef inline void _multiply(Walk *walk, const Layer *layer, const Matrix *w, rnn_product *p,
+                           const void *a) noexcept nogil:
+    """Z += a W' in the rectangle where a walk is; `a` points to its first row."""
+    cdef const Cut *cut = &walk.cut
+    cdef void *z = walk.panel.z
+    if layer.blas != NULL:
+        forward_product(layer, w, walk.panel.rows, 0, layer.panels, a, layer.ldh, z, layer.ldz,
+                        z)
+        return
+    p.rows, p.panels, p.a = walk.panel.rows, walk.panel.panels, a
+    p.w = at(w.forward, cut.panel * p.w_panel, layer)
+    p.start = p.c = at(z, w.first * layer.lanes, layer)
+    p.next = NULL
+    if cut.left > 1:
+        p.next = at(w.forward, (cut.panel + cut.right) * p.w_panel, layer)
+    layer.kernels.product(p)
+
+
+cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, Walk *walk,
                         Py_ssize_t t, int companions) noexcept nogil:
     """One step of one thread, which waits for its companions after each stage."""
-    cdef Py_ssize_t tap, past
+    cdef Py_ssize_t tap, past, row
     cdef int stage
-    cdef rnn_panel p
-    cdef void *z
     cdef const void *fed = tape.c if layer.cell.fed == c'c' else tape.h
     for stage in range(layer.cell.n_stages):
-        begin(cut, t)
-        while cut.left > 0:
-            p = piece(layer, batch, tape, t, cut)
-            z = z_at(layer, batch, tape, t, cut.row)
+        while walk.cut.left > 0:
+            row = walk.cut.row
+            walk.panel.rows = min(walk.cut.high, walk.cut.low + walk.cut.rows - row)
+            walk.panel.panels = min(walk.cut.wide, walk.cut.last - walk.cut.panel)
             if stage == 1:
-                forward_product(layer, &layer.reset, p.rows, cut.panel, p.panels,
-                                at(tape.rh, (batch.offset[t] - batch.origin + cut.row)
-                                   * layer.ldh, layer),
-                                layer.ldh, z, layer.ldz, z)
+                past = batch.offset[t] - batch.origin + row
+                _multiply(walk, layer, &layer.reset, &walk.products[layer.n_taps],
+                          at(tape.rh, past * layer.ldh, layer))
             elif layer.cell.fed and t >= 0:
                 for tap in range(layer.n_taps):
-                    past = slot(batch, t - layer.taps[tap]) + cut.row
-                    forward_product(layer, &layer.h[tap], p.rows, cut.panel, p.panels,
-                                    at(fed, past * layer.ldh, layer), layer.ldh, z, layer.ldz,
-                                    z, cut.panel + cut.right if cut.left > 1 else -1)
-            layer.cell.stage[stage].forward(&p)
-            advance(cut)
+                    past = slot(batch, t - layer.taps[tap]) + row
+                    _multiply(walk, layer, &layer.h[tap], &walk.products[tap],
+                              at(fed, past * layer.ldh, layer))
+            layer.cell.stage[stage].forward(&walk.panel)
+            _to_next(walk, layer)
+        turn(&walk.cut)
         layer.kernels.wait(companions)
 
 
@@ -70,7 +127,7 @@ cdef void _input_product(const Layer *layer, const Batch *batch, Tape *tape, Py_
 
 cdef void _chunk(const Steps *s, const Part *mine, int companions) noexcept nogil:
     """The input product, then the steps; x and y are copied while they are in cache."""
-    cdef Cut cut
+    cdef Walk walk
     cdef Py_ssize_t t
     bring(s, mine, &s.tape.from_x, <void *> s.tape.x, s.tape.ldx, s.layer.inputs)
     if s.tape.from_x.data != NULL:
@@ -78,9 +135,10 @@ cdef void _chunk(const Steps *s, const Part *mine, int companions) noexcept nogi
     for_spans(s, mine, _input_product, s.layer.blocks, mine.first, mine.last)
     for t in range(s.first, s.last):
         if t <= 0 or t == s.first or s.batch.live[t] != s.batch.live[t - 1]:
-            cut = cut_step(s.layer, mine, s.batch.live[t] if t >= 0 else s.batch.size,
-                           s.layer.blocks)
-        _forward_step(s.layer, s.batch, s.tape, &cut, t,
+            _set_out(&walk, s, mine, t)
+        else:
+            _to_next_step(&walk, s.layer, s.batch, t - 1)
+        _forward_step(s.layer, s.batch, s.tape, &walk, t,
                       companions if s.layer.cell.fed else 1)
     deliver(s, mine, output_rows(s.layer, s.batch, s.tape), s.layer.ldh, &s.tape.to_y,
             s.layer.hidden)

@@ -7,7 +7,7 @@ costs no more than the call. The arithmetic is that of `forward_layer`, in the s
 from libc.string cimport memcpy
 
 from rnncore.engine.arena cimport take
-from rnncore.engine.cut cimport ROWS, half_stays, recurrent_vectors
+from rnncore.engine.cut cimport ROWS, recurrent_vectors, size_of, some_stay
 from rnncore.engine.product cimport at, forward_operands, gemm
 from rnncore.engine.types cimport Layer, Matrix, rnn_panel, rnn_product
 
@@ -160,11 +160,11 @@ cdef void _add_rectangle(const Step *step, int stage, const Span *span,
 
 cdef inline Py_ssize_t _width(const Layer *layer, Py_ssize_t rows) noexcept nogil:
     """How many panels a rectangle of so many rows has; BLAS products are of all. Where not all
-    weights of a layer stay in the first level cache but half of them do, rectangles are pairs
-    of panels, which have just enough sums under way."""
+    weights of a layer stay in the first level cache but many do, rectangles are pairs of
+    panels, which have just enough sums under way."""
     cdef Py_ssize_t vector = layer.lanes * layer.itemsize
     cdef Py_ssize_t wide = max(BYTES // (rows * layer.blocks * vector), 1)
-    if half_stays(layer, layer.x.shape.count * layer.inputs + recurrent_vectors(layer)):
+    if some_stay(size_of(layer, layer.x.shape.count * layer.inputs + recurrent_vectors(layer))):
         wide = min(wide, 2)
     return layer.panels if layer.blas != NULL else min(wide, layer.panels)
 

@@ -65,10 +65,9 @@ cdef inline rnn_product forward_operands(const Layer *layer, const Matrix *w, Py
 cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t rows,
                                  Py_ssize_t panel, Py_ssize_t panels, const void *a,
                                  Py_ssize_t lda, const void *start, Py_ssize_t start_row,
-                                 void *z, Py_ssize_t next=-1) noexcept nogil:
+                                 void *z) noexcept nogil:
     """z[rows, panels] = start + a W', in the blocks that W feeds. `start` and `z` point to
-    panel 0; all blocks are copied where they differ. `next` is the panel that comes after a
-    single row of these; -1: none."""
+    panel 0; all blocks are copied where they differ."""
     cdef rnn_product p
     cdef Py_ssize_t width = layer.blocks * layer.lanes, skip = panel * width
     if layer.blas != NULL or (start != z and w.shape.count < layer.blocks):
@@ -80,8 +79,6 @@ cdef inline void forward_product(const Layer *layer, const Matrix *w, Py_ssize_t
              w.dense, layer.ldz, z, layer.ldz)
         return
     p = forward_operands(layer, w, rows, panel, panels, a, lda, start, start_row, z)
-    if next >= 0:
-        p.next = at(w.forward, next * p.w_panel, layer)
     layer.kernels.product(&p)
 
 
