@@ -37,7 +37,7 @@ MUTATIONS: Mutations = {
          "layer.itemsize), wide,\n              False)"),
     ],
     "engine/backward_steps.pyx": [
-        ("_backward_step", "note(layer, batch, tape, t, row, panel, &p)", "pass"),
+        ("_backward_step", "note(layer, batch, tape, t, cut.row, cut.panel, &p)", "pass"),
         ("_backward_step", "and stage == last and t >= 0", "and stage == 0 and t >= 0"),
     ],
     "engine/backward.pyx": [
