@@ -9,13 +9,14 @@
  * with blocks m z r q: x feeds the first three and h' the last three. */
 ALWAYS_INLINE void FN(gru_after_forward_)(const rnn_panel *s)
 {
+    FOR_EACH_PANEL(s)
+        BLOCK(s, 2) = FN(sigmoid)(BLOCK(s, 2));
     FOR_EACH_PANEL(s) {
-        const vec z = FN(sigmoid)(BLOCK(s, 1)), r = FN(sigmoid)(BLOCK(s, 2));
+        const vec z = FN(sigmoid)(BLOCK(s, 1)), r = BLOCK(s, 2);
         const vec n = FN(tanh)(FMA(r, BLOCK(s, 3), BLOCK(s, 0)));
         UNITS(s, h) = FMA(z, UNITS(s, h_prev) - n, n);
         BLOCK(s, 0) = n;
-        BLOCK(s, 1) = z;
-        BLOCK(s, 2) = r;   /* block 3 keeps a_q for the backward pass */
+        BLOCK(s, 1) = z;   /* block 3 keeps a_q for the backward pass */
     }
 }
 STAGE(gru_after_forward, FN(gru_after_forward_)(s))

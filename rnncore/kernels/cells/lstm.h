@@ -21,26 +21,42 @@ enum { FN(O) = 2, FN(F) = 3 };
 #undef PEEP
 #define PEEP(a, weight, c) (diagonal ? FMA(WEIGHTS(s, weight), c, a) : (vec)(a))
 
+ALWAYS_INLINE vec FN(lstm_state)(const rnn_panel *s, const ptrdiff_t row, const ptrdiff_t panel,
+                                 const int forget, const int diagonal, const int cell)
+{
+    const vec c_prev = UNITS(s, c_prev);
+    const vec i = FN(sigmoid)(PEEP(BLOCK(s, I), 0, c_prev)), g = FN(tanh)(BLOCK(s, G));
+    vec f = FN(fill)(1);
+    if (forget == FN(FORGET_GATE))
+        f = BLOCK(s, FN(F)) = FN(sigmoid)(PEEP(BLOCK(s, FN(F)), 1, c_prev));
+    else if (forget == FN(FORGET_COUPLED))
+        f = ONE - i;
+    BLOCK(s, I) = i;
+    BLOCK(s, G) = g;
+    return UNITS(s, c) = FMA(f, c_prev, i * g);
+}
+
+ALWAYS_INLINE void FN(lstm_output)(const rnn_panel *s, const ptrdiff_t row, const ptrdiff_t panel,
+                                   const vec c, const int forget, const int diagonal)
+{
+    const int last = forget == FN(FORGET_GATE) ? 2 : 1;
+    const vec o = BLOCK(s, FN(O)) = FN(sigmoid)(PEEP(BLOCK(s, FN(O)), last, c));
+    UNITS(s, h) = o * FN(tanh)(c);
+}
+
+/* A single row waits for each of its panels anyway. */
 ALWAYS_INLINE void FN(lstm_forward_)(const rnn_panel *s, const int forget, const int diagonal,
                                      const int cell)
 {
-    const int last = forget == FN(FORGET_GATE) ? 2 : 1;
-    FOR_EACH_PANEL(s) {
-        const vec c_prev = UNITS(s, c_prev);
-        const vec i = FN(sigmoid)(PEEP(BLOCK(s, I), 0, c_prev)), g = FN(tanh)(BLOCK(s, G));
-        vec f = FN(fill)(1);
-        if (forget == FN(FORGET_GATE))
-            f = BLOCK(s, FN(F)) = FN(sigmoid)(PEEP(BLOCK(s, FN(F)), 1, c_prev));
-        else if (forget == FN(FORGET_COUPLED))
-            f = ONE - i;
-        const vec c = FMA(f, c_prev, i * g);
-        const vec o = FN(sigmoid)(PEEP(BLOCK(s, FN(O)), last, c));
-        UNITS(s, c) = c;
-        UNITS(s, h) = o * FN(tanh)(c);
-        BLOCK(s, I) = i;
-        BLOCK(s, G) = g;
-        BLOCK(s, FN(O)) = o;
+    if (s->rows == 1) {
+        FOR_EACH_PANEL(s) {
+            const vec c = FN(lstm_state)(s, row, panel, forget, diagonal, cell);
+            FN(lstm_output)(s, row, panel, c, forget, diagonal);
+        }
+        return;
     }
+    FOR_EACH_PANEL(s) FN(lstm_state)(s, row, panel, forget, diagonal, cell);
+    FOR_EACH_PANEL(s) FN(lstm_output)(s, row, panel, UNITS(s, c), forget, diagonal);
 }
 
 ALWAYS_INLINE void FN(lstm_backward_)(const rnn_panel *s, const int forget, const int diagonal,
