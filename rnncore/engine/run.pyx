@@ -22,23 +22,21 @@ cdef class Run:
     in the user's layout (T, B, H * directions), scaled."""
 
     def __cinit__(self, Plan plan, Sequences sequences, masks):
-        cdef Py_ssize_t layer
+        cdef Py_ssize_t layer, tapes = plan.n_layers * plan.directions, ends = plan.n_layers + 1
         self.plan, self.sequences, self._masks, self.memory = plan, sequences, masks, None
-        self.item, self.width = plan.spec.itemsize, plan.spec.hidden * plan.directions
-        self.tapes = <Tape *> calloc(plan.n_layers * plan.directions, sizeof(Tape))
-        self.inputs = <void **> calloc(plan.n_layers + 1, sizeof(void *))
-        self.strides = <Py_ssize_t *> calloc(plan.n_layers + 1, sizeof(Py_ssize_t))
-        self.masks = <View *> calloc(plan.n_layers, sizeof(View))
-        if not (self.tapes and self.inputs and self.strides and self.masks):
+        self.item, self.width = plan.layers.itemsize, plan.layers.hidden * plan.directions
+        self.tapes = <Tape *> calloc(1, tapes * sizeof(Tape) + plan.n_layers * sizeof(View)
+                                     + ends * (sizeof(void *) + sizeof(Py_ssize_t)))
+        if self.tapes == NULL:
             raise MemoryError()
+        self.masks = <View *> (self.tapes + tapes)
+        self.inputs = <void **> (self.masks + plan.n_layers)
+        self.strides = <Py_ssize_t *> (self.inputs + ends)
         for layer in range(len(masks)):
             self.masks[layer] = view_of(masks[layer], self.item)
 
     def __dealloc__(self):
         free(self.tapes)
-        free(self.inputs)
-        free(self.strides)
-        free(self.masks)
 
     cdef object take_memory(self):
         """What the run keeps, for who asks first: no two passes work on it, whatever threads

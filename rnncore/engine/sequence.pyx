@@ -51,14 +51,15 @@ cdef object _new_rows(Sequences sequences, Py_ssize_t width, Py_ssize_t itemsize
 
 cdef int _point(const void **pointers, tuple states, Py_ssize_t itemsize) except -1:
     """Point at contiguous arrays of states; NULL for None and for what has no elements."""
+    cdef Py_ssize_t letter
     pointers[0] = pointers[1] = NULL
-    for letter, state in enumerate(states or ()):
-        if state is not None:
-            pointers[<int> letter] = address_of(state, itemsize)
+    for letter in range(len(states) if states is not None else 0):
+        if states[letter] is not None:
+            pointers[letter] = address_of(states[letter], itemsize)
     return 0
 
 
-def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1,
+def forward(Plan plan, cnp.ndarray x, tuple state, lengths, masks, workspaces, int threads=1,
             bint cells=False):
     """Run a batch and keep what `backward` needs.
 
@@ -67,8 +68,8 @@ def forward(Plan plan, x, tuple state, lengths, masks, workspaces, int threads=1
     y, final states (a tuple, one array per letter of the cell's state), cell states of all
     steps (layers * directions, T, B, H) or None, and the run.
     """
-    cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
-    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
+    cdef Py_ssize_t item = plan.layers.itemsize
+    cdef Sequences sequences = Sequences(x.shape[0], x.shape[1], lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, masks)
     cdef Arena arena
     cdef const void *states[2]
@@ -242,7 +243,7 @@ def backward(Run run, dy, tuple dstate, list grads, bint input_grad, workspaces,
     return inputs[0], initial, _omega(run), records
 
 
-def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=None):
+def infer(Plan plan, cnp.ndarray x, tuple state, lengths, workspaces, int threads=1, out=None):
     """Run a batch keeping nothing but the output and the final states: some steps at a time,
     so that memory does not grow with the number of steps; unless there is a reverse
     direction, which begins at the end."""
@@ -261,9 +262,9 @@ def infer(Plan plan, x, tuple state, lengths, workspaces, int threads=1, out=Non
     return out, state
 
 
-cdef tuple _infer(Plan plan, x, tuple state, lengths, workspaces, int threads, out):
-    cdef Py_ssize_t steps = x.shape[0], size = x.shape[1], item = plan.spec.itemsize
-    cdef Sequences sequences = Sequences(steps, size, lengths, plan.past, threads)
+cdef tuple _infer(Plan plan, cnp.ndarray x, tuple state, lengths, workspaces, int threads, out):
+    cdef Py_ssize_t item = plan.layers.itemsize
+    cdef Sequences sequences = Sequences(x.shape[0], x.shape[1], lengths, plan.past, threads)
     cdef Run run = Run(plan, sequences, ())
     cdef Arena arena
     cdef const void *states[2]
