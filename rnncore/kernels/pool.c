@@ -28,9 +28,13 @@ static unsigned born[MAX_WORKERS];                          /* the last job befo
 static struct { rnn_job run; void *context; int parts, processor; } job;
 static atomic_uint number;                                  /* of the present job */
 static atomic_int left;                                     /* parts not yet done by workers */
-static atomic_uint rounds;                                  /* of waiting for one another */
-static atomic_int arrived, asleep;                          /* in the present round */
+static atomic_int asleep;                                   /* of those that wait for others */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* How often each part of the present job has called rnn_wait, in a cache line of its own: what
+ * one part writes goes to the others once, and they write nothing that it has to get back. */
+static struct { _Alignas(128) atomic_uint calls; } part_of[MAX_WORKERS + 1];
+static _Thread_local int part_here;
 
 /* The i-th moment of waiting without sleep. Now and then it lets another thread run: with more
  * threads than processors, the one waited for may be waiting for this processor. */
@@ -76,6 +80,7 @@ static void *work(void *index)
 {
     const int part = (int)(ptrdiff_t)index;
     unsigned seen = born[part - 1];
+    part_here = part;
     rnn_enter();
     for (;;) {
         for (int i = 0; i < SPINS && atomic_load(&number) == seen; i++)
@@ -99,14 +104,21 @@ static void *work(void *index)
     return NULL;
 }
 
+/* Whether every part of the job has called rnn_wait so often. */
+static int all_called(unsigned often, int parts)
+{
+    for (int i = 0; i < parts; i++)
+        if (atomic_load(&part_of[i].calls) < often)
+            return 0;
+    return 1;
+}
+
 void rnn_wait(int parts)
 {
     if (parts < 2)
         return;
-    const unsigned mine = atomic_load(&rounds);
-    if (atomic_fetch_add(&arrived, 1) == parts - 1) {
-        atomic_store(&arrived, 0);
-        atomic_fetch_add(&rounds, 1);
+    const unsigned often = atomic_fetch_add(&part_of[part_here].calls, 1) + 1;
+    if (all_called(often, parts)) {
         if (atomic_load(&asleep)) {
             pthread_mutex_lock(&lock);
             pthread_cond_broadcast(&passed);
@@ -114,13 +126,14 @@ void rnn_wait(int parts)
         }
         return;
     }
-    for (int i = 0; i < SPINS && atomic_load(&rounds) == mine; i++)
+    for (int i = 0; i < SPINS; i++) {
         linger(i);
-    if (atomic_load(&rounds) != mine)
-        return;
+        if (all_called(often, parts))
+            return;
+    }
     pthread_mutex_lock(&lock);
     atomic_fetch_add(&asleep, 1);
-    while (atomic_load(&rounds) == mine)
+    while (!all_called(often, parts))
         pthread_cond_wait(&passed, &lock);
     atomic_fetch_sub(&asleep, 1);
     pthread_mutex_unlock(&lock);
@@ -134,7 +147,6 @@ static void forget(void)
     pthread_cond_init(&wake, NULL);
     pthread_cond_init(&finished, NULL);
     pthread_cond_init(&passed, NULL);
-    atomic_store(&arrived, 0);
     atomic_store(&asleep, 0);
     workers = 0;
 }
@@ -166,6 +178,9 @@ void rnn_run_parts(rnn_job run, void *context, int parts)
     pthread_mutex_lock(&lock);
     parts = recruit(parts);
     job.run = run, job.context = context, job.parts = parts, job.processor = processor();
+    part_here = 0;
+    for (int i = 0; i < parts; i++)
+        atomic_store(&part_of[i].calls, 0);
     atomic_store(&left, parts - 1);
     atomic_fetch_add(&number, 1);
     pthread_cond_broadcast(&wake);
