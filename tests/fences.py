@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import mmap
+import tempfile
+from pathlib import Path
 from unittest import mock
 
+import c_builds
 import numpy as np
 
 from rnncore.engine.memory import Workspaces
@@ -55,17 +59,23 @@ def _workspace(size, fill, behind):
     return np.lib.stride_tricks.as_strided(memory, (size,), (1,))
 
 
+@functools.cache
+def arrays():
+    """The extension that decides where NumPy's arrays have their memory from."""
+    with tempfile.TemporaryDirectory() as folder:
+        return c_builds.load(c_builds.shared(
+            Path(__file__).parent / "probes" / "arrays.c", Path(folder), "-Wall", "-Werror",
+            "-isystem", np.get_include(), "-DNPY_NO_DEPRECATED_API=NPY_1_22_API_VERSION",
+            "-DNPY_TARGET_VERSION=NPY_1_22_API_VERSION"))
+
+
 @contextlib.contextmanager
 def poisoned(behind=True):
     """Fence everything the engine allocates; what it does not ask to be zero is NaN."""
     empty, zeros = np.empty, np.zeros
 
     def poison(shape, dtype=float):
-        if dtype is np.uint8:
-            return _workspace(shape, 0xFF, behind)
-        array = empty(shape, dtype)
-        array.view(np.uint8)[...] = 0xFF
-        return fenced(array, behind)
+        return _workspace(shape, 0xFF, behind) if dtype is np.uint8 else empty(shape, dtype)
 
     def clear(shape, dtype=float):
         return _workspace(shape, 0, behind) if dtype is np.uint8 else zeros(shape, dtype)
@@ -73,9 +83,13 @@ def poisoned(behind=True):
     def take(pool, size):
         return np.empty(size, np.uint8)  # never what another pass has left
 
-    with (
-        mock.patch.multiple(np, empty=poison, zeros=clear),
-        mock.patch.object(Workspaces, "take", take),
-        mock.patch.object(Workspaces, "give", lambda pool, *memory: None),
-    ):
-        yield
+    before = arrays().fence(behind)
+    try:
+        with (
+            mock.patch.multiple(np, empty=poison, zeros=clear),
+            mock.patch.object(Workspaces, "take", take),
+            mock.patch.object(Workspaces, "give", lambda pool, *memory: None),
+        ):
+            yield
+    finally:
+        arrays().restore(before)

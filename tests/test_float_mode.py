@@ -5,12 +5,11 @@ leaves everything as it was.
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
-import c_builds
 import numpy as np
 import pytest
 from cases import CELLS
+from fences import arrays
 from problems import (
     every_cell,
     every_dtype,
@@ -25,8 +24,6 @@ import rnncore as rc
 from rnncore.engine.flat import global_norm, scale
 from rnncore.engine.memory import Workspaces
 from rnncore.engine.spec import use
-
-PROBES = Path(__file__).parent / "probes"
 
 
 def denormals_work():
@@ -80,17 +77,9 @@ def test_the_mode_is_restored(isa, threads):
         assert denormals_work()
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory):
-    """An extension whose `after(n)` lets NumPy have n arrays more."""
-    return c_builds.load(c_builds.shared(
-        PROBES / "failing.c", tmp_path_factory.mktemp("failing"), "-Wall", "-Werror",
-        "-isystem", np.get_include(), "-DNPY_NO_DEPRECATED_API=NPY_1_22_API_VERSION"))
-
-
 @pytest.mark.parametrize("method", ["forward", "infer", "backward"])
 @every_dtype
-def test_without_memory_nothing_changes(method, dtype, failing):
+def test_without_memory_nothing_changes(method, dtype):
     """Whichever of the arrays of a call is not to be had; at last all are."""
     problem = make_problem(CELLS["lstm"], {"num_layers": 2}, dtype, 19, 7, [4, 2], 4)
     expected, layer = outcome(problem), problem.layer
@@ -101,14 +90,14 @@ def test_without_memory_nothing_changes(method, dtype, failing):
         if method == "backward":
             layer.forward(*given)
             given = (problem.dy, whole(problem.dstate))
-        before = failing.after(failures)
+        before = arrays().after(failures)
         try:
             getattr(layer, method)(*given)
             break
         except MemoryError:
             failures += 1
         finally:
-            failing.restore(before)
+            arrays().restore(before)
         assert denormals_work()
         same_bits(layer.grads, grads)
         for name, value in layer.state_dict().items():

@@ -48,7 +48,7 @@ cdef struct Cut:
     Py_ssize_t low, rows, first, last
     Py_ssize_t high, wide, count
     Py_ssize_t far_row, far_panel    # of the last corner
-    Py_ssize_t row, panel, left      # where a walk is, and how many rectangles are before it
+    Py_ssize_t row, panel, left      # where a walk is, and how many are left with that one
     Py_ssize_t down, right           # its steps
 
 
@@ -100,11 +100,11 @@ cdef inline Cut cut_step(const Layer *layer, const Part *part, Py_ssize_t live,
 
 
 cdef inline void begin(Cut *cut, Py_ssize_t t) noexcept nogil:
-    """Walk through step t, which begins with the panels that the one before ended with: their
-    weights are still in cache."""
+    """Walk through step t: every other begins with the panels that the one before ended with,
+    whose weights are still in cache."""
     cut.left, cut.down, cut.right = cut.count, cut.high, cut.wide
     cut.row, cut.panel = cut.low, cut.first
-    if t & 1:
+    if t & 1 and cut.count > 0:
         cut.down, cut.right = -cut.high, -cut.wide
         cut.row, cut.panel = cut.far_row, cut.far_panel
 

@@ -47,7 +47,7 @@ cdef void _set_out(Walk *walk, const Steps *s, const Part *mine, Py_ssize_t t) n
     cdef const Layer *layer = s.layer
     cdef Py_ssize_t tap
     walk.cut = cut_step(layer, mine, s.batch.live[t] if t >= 0 else s.batch.size, layer.blocks)
-    begin(&walk.cut, t)
+    begin(&walk.cut, t * layer.cell.n_stages)  # each stage turns
     walk.panel = piece(layer, s.batch, s.tape, t, &walk.cut)
     for tap in range(layer.n_taps):
         walk.products[tap] = _anywhere(layer, &layer.h[tap])
@@ -64,7 +64,7 @@ cdef void _to_next_step(Walk *walk, const Layer *layer, const Batch *batch,
 
 
 cdef inline void _to_next(Walk *walk, const Layer *layer) noexcept nogil:
-    """Go on to the next rectangle of a stage; at the last turn back."""
+    """Go on to the next rectangle of a stage; stay at the last."""
     cdef Cut *cut = &walk.cut
     cdef Py_ssize_t row = cut.row, panel = cut.panel
     if advance(cut):
@@ -84,7 +84,7 @@ cdef inline void _multiply(Walk *walk, const Layer *layer, const Matrix *w, rnn_
     p.w = at(w.forward, cut.panel * p.w_panel, layer)
     p.start = p.c = at(z, w.first * layer.lanes, layer)
     p.next = NULL
-    if cut.left > 1:
+    if cut.left > 1 and p.rows == cut.rows:  # what comes next are other panels
         p.next = at(w.forward, (cut.panel + cut.right) * p.w_panel, layer)
     layer.kernels.product(p)
 
@@ -92,7 +92,7 @@ cdef inline void _multiply(Walk *walk, const Layer *layer, const Matrix *w, rnn_
 cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, Walk *walk,
                         Py_ssize_t t, int companions) noexcept nogil:
     """One step of one thread, which waits for its companions after each stage."""
-    cdef Py_ssize_t tap, past, row
+    cdef Py_ssize_t tap, row, operand
     cdef int stage
     cdef const void *fed = tape.c if layer.cell.fed == c'c' else tape.h
     for stage in range(layer.cell.n_stages):
@@ -101,14 +101,14 @@ cdef void _forward_step(const Layer *layer, const Batch *batch, Tape *tape, Walk
             walk.panel.rows = min(walk.cut.high, walk.cut.low + walk.cut.rows - row)
             walk.panel.panels = min(walk.cut.wide, walk.cut.last - walk.cut.panel)
             if stage == 1:
-                past = batch.offset[t] - batch.origin + row
+                operand = batch.offset[t] - batch.origin + row
                 _multiply(walk, layer, &layer.reset, &walk.products[layer.n_taps],
-                          at(tape.rh, past * layer.ldh, layer))
+                          at(tape.rh, operand * layer.ldh, layer))
             elif layer.cell.fed and t >= 0:
                 for tap in range(layer.n_taps):
-                    past = slot(batch, t - layer.taps[tap]) + row
+                    operand = slot(batch, t - layer.taps[tap]) + row
                     _multiply(walk, layer, &layer.h[tap], &walk.products[tap],
-                              at(fed, past * layer.ldh, layer))
+                              at(fed, operand * layer.ldh, layer))
             layer.cell.stage[stage].forward(&walk.panel)
             _to_next(walk, layer)
         turn(&walk.cut)

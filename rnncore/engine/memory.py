@@ -45,7 +45,7 @@ class Workspaces:
                     return memory
         except IndexError:  # there is none, or another thread was faster
             seen.clear()  # before there is another
-            return np.empty(size, np.uint8)
+        return np.empty(size, np.uint8)
 
     def give(self, *memory: Bytes) -> None:
         """Take back arrays that nobody uses any more; the largest are kept."""

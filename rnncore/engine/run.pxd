@@ -6,7 +6,7 @@ from rnncore.engine.types cimport Tape, View
 cdef class Run:
     cdef Plan plan
     cdef Sequences sequences
-    cdef Tape *tapes              # (layers * directions) and, behind them, the following
+    cdef Tape *tapes              # (layers * directions); behind them masks, inputs, strides
     cdef void **inputs            # (layers + 1) of each layer, packed; the last is the output
     cdef Py_ssize_t *strides      # (layers + 1) their row strides
     cdef Py_ssize_t item, width   # width: H * directions

@@ -65,8 +65,9 @@ def forward(Plan plan, cnp.ndarray x, tuple state, lengths, masks, workspaces, i
 
     Returns
     -------
-    y, final states (a tuple, one array per letter of the cell's state), cell states of all
-    steps (layers * directions, T, B, H) or None, and the run.
+    y, final states (a tuple, one array per letter of the cell's state, without the axis of D
+    where it is 1, as everywhere here), cell states of all steps (layers * directions, T, B, H)
+    or None, and the run.
     """
     cdef Py_ssize_t item = plan.layers.itemsize
     cdef Sequences sequences = Sequences(x.shape[0], x.shape[1], lengths, plan.past, threads)

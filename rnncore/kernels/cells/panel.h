@@ -4,8 +4,9 @@
  * no store into the arrays can change a copy, so that addresses and strides stay in registers.
  * Inside FOR_EACH_PANEL(s), BLOCK(s, i) is gate block i of the present panel, UNITS(s, name)
  * the same units of another array, WEIGHTS(s, i) their per-unit weights: one `vec` each.
- * A function of a function is found in a second walk: with both in one, the chain of operations
- * is longer than what a processor looks ahead, and panels wait for one another.
+ * A function of a function is found in a second walk, by the LSTM of several rows: with both in
+ * one, the chain of operations is longer than what a processor looks ahead, and panels wait for
+ * one another.
  * FETCH(s, name) brings the units of the step before towards the core, for a backward function
  * that will read them next: states and dy of a batch have left the caches since the forward
  * pass, and are too scattered for the processor to foresee. */
