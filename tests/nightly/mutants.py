@@ -66,7 +66,8 @@ class Tree:
         built = shutil.ignore_patterns("*.so", "*.c", "*.pyd", "__pycache__", "nightly")
         shutil.copytree(ROOT / "rnncore", self.folder / "rnncore", ignore=built)
         shutil.copytree(ROOT / "rnncore/kernels", self.kernels, dirs_exist_ok=True)
-        shutil.copytree(ROOT / "tests", self.folder / "tests", ignore=built)
+        shutil.copytree(ROOT / "tests", self.folder / "tests",
+                        ignore=shutil.ignore_patterns("__pycache__", "nightly"))
         shutil.copy(ROOT / "pyproject.toml", self.folder)
         dispatch = self.kernels / "dispatch.c"  # to know of no kernels but the baseline's
         text = dispatch.read_text(encoding="utf-8").replace("defined(__x86_64__)", "0")
